@@ -1,0 +1,16 @@
+DROP TABLE sync_runs;
+DROP TABLE partners;
+DROP TABLE activity;
+DROP TABLE subscriptions;
+DROP TABLE grain_chunks;
+DROP TABLE grains;
+DROP TABLE slice_metadata;
+DROP TABLE slice_versions;
+DROP TABLE slices;
+DROP TABLE mint_replies;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE keyring;
+DROP TABLE settings;
+DROP TABLE users;
+DROP TABLE companies;

@@ -1,0 +1,197 @@
+//! The sync credential inside an api-key: `hex(nonce ‖ AES-256-GCM(JSON))`, compatible both ways with the reference
+//! (spec "API key"; design D3, D4).
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::Secret;
+use super::sealed::SealKey;
+use crate::clock::Random;
+use crate::wire::Id;
+
+/// Ring entries tried per key; GCM is not key-committing, so the number is bounded.
+const MAX_RING: usize = 8;
+/// A key of the reference has 284 to some 540 digits, ours about 440.
+const MAX_HEX: usize = 4096;
+const PREFIX: &str = "sync_";
+
+/// Who an api-key says it is.
+#[derive(Clone)]
+pub struct Credential {
+    /// `sync_<key id>`.
+    pub username: String,
+    /// The machine secret.
+    pub password: Secret,
+    /// Which primary minted it; the reference does not say.
+    pub primary_id: Option<Id>,
+}
+
+/// The plaintext, member for member. The reference's has only the first three, ours is read by it all the same.
+#[derive(Serialize, Deserialize)]
+struct Plaintext {
+    username: String,
+    password: Zeroizing<String>,
+    #[serde(rename = "sync-api-key", default)]
+    sync_api_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    v: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kid: Option<String>,
+    #[serde(rename = "gen", default, skip_serializing_if = "Option::is_none")]
+    generation: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pid: Option<Id>,
+}
+
+impl Credential {
+    /// A fresh key id and 256 random bits.
+    pub fn fresh(primary_id: Id, random: &Random) -> Self {
+        let password = data_encoding::BASE64URL_NOPAD.encode(&random.bytes::<32>());
+        Self { username: username(random.id()), password: password.into(), primary_id: Some(primary_id) }
+    }
+
+    /// The uuid in the user name; `None` for a user name that no mint makes.
+    pub fn key_id(&self) -> Option<Id> {
+        key_id(&self.username)
+    }
+
+    /// Encrypts under ring entry `kid`; lower-case hex.
+    pub fn seal(&self, kid: &str, key: &SealKey, generation: i64, random: &Random) -> String {
+        let plaintext = Plaintext {
+            username: self.username.clone(),
+            password: Zeroizing::new(self.password.expose().to_owned()),
+            sync_api_key: String::new(),
+            v: Some(2),
+            kid: Some(kid.to_owned()),
+            generation: Some(generation),
+            pid: self.primary_id,
+        };
+        // A struct of strings and numbers always serialises.
+        let json = Zeroizing::new(serde_json::to_vec(&plaintext).unwrap_or_default());
+        data_encoding::HEXLOWER.encode(&key.seal(&json, b"", random))
+    }
+
+    /// Decrypts with the first of `ring` (newest first) that fits. Total: any text gets an answer.
+    pub fn open<'a>(api_key: &str, ring: impl IntoIterator<Item = &'a SealKey>) -> Option<Self> {
+        let hex = api_key.trim();
+        if hex.len() > MAX_HEX {
+            return None;
+        }
+        let envelope = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
+        let json = ring.into_iter().take(MAX_RING).find_map(|key| key.open(&envelope, b""))?;
+        let plaintext: Plaintext = serde_json::from_slice(&json).ok()?;
+        Some(Self {
+            username: plaintext.username,
+            password: Secret::from(plaintext.password.to_string()),
+            primary_id: plaintext.pid,
+        })
+    }
+}
+
+/// The user name of a key.
+pub fn username(key_id: Id) -> String {
+    format!("{PREFIX}{key_id}")
+}
+
+/// The key of a user name.
+pub fn key_id(username: &str) -> Option<Id> {
+    username.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// What the database keeps of a machine secret: 256 random bits need no slow hash (ASVS 6.5.2).
+pub fn secret_sha256(key_id: Id, secret: &Secret) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"sp-sync-v1\0");
+    hash.update(key_id.as_bytes());
+    hash.update([0]);
+    hash.update(secret.expose().as_bytes());
+    hash.finalize().into()
+}
+
+/// Compares in constant time.
+pub fn secret_matches(stored: &[u8], key_id: Id, secret: &Secret) -> bool {
+    secret_sha256(key_id, secret).ct_eq(stored).into()
+}
+
+/// Whether a password has the shape of the reference's generator: 26 characters of its alphabet, 164 random bits.
+/// Only such a secret may be stored as a fast hash.
+pub fn is_reference_secret(secret: &Secret) -> bool {
+    const SYMBOLS: &str = "!$%^&*()_+{}:@[];'#<>?,./|-=?";
+    let text = secret.expose();
+    text.len() == 26 && text.chars().all(|c| c.is_ascii_alphabetic() || SYMBOLS.contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Credential, Id, Random, SealKey, is_reference_secret, key_id};
+
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        api_key_secret: String,
+        sync_api_key: String,
+        plaintext: String,
+    }
+
+    fn vectors() -> Vec<Vector> {
+        serde_json::from_str(include_str!("../../../tests/fixtures/sandpiper/api-key-vectors.json")).unwrap()
+    }
+
+    #[test]
+    fn a_key_minted_by_the_reference_opens() {
+        for vector in vectors() {
+            let key = SealKey::from_base64(&vector.api_key_secret).unwrap();
+            let plaintext: serde_json::Value = serde_json::from_str(&vector.plaintext).unwrap();
+            for hex in [vector.sync_api_key.clone(), vector.sync_api_key.to_uppercase()] {
+                let opened = Credential::open(&hex, [&SealKey::new([7; 32]), &key]).unwrap();
+                assert_eq!(opened.username, plaintext["username"]);
+                assert_eq!(opened.password.expose(), plaintext["password"]);
+                assert!(is_reference_secret(&opened.password));
+                assert!(opened.key_id().is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn our_key_has_the_shape_that_the_reference_reads() {
+        let key = SealKey::new([9; 32]);
+        let minted = Credential::fresh(Id::NIL, &Random::System);
+        let hex = minted.seal("r0", &key, 3, &Random::System);
+        assert!(hex.bytes().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase()));
+        let envelope = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+        let json = key.open(&envelope, b"").unwrap();
+        let text = std::str::from_utf8(&json).unwrap();
+        assert!(text.starts_with(&format!(r#"{{"username":"{}","password":""#, minted.username)), "{text}");
+        assert!(text.contains(r#","sync-api-key":"","v":2,"kid":"r0","gen":3,"pid":"00000000-"#), "{text}");
+        // The reference verifies with bcrypt, which ignores bytes past 72.
+        assert_eq!(minted.password.expose().len(), 43);
+        assert_eq!(key_id(&minted.username), minted.key_id());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_an_answer(text: String) {
+            prop_assert!(Credential::open(&text, [&SealKey::new([1; 32])]).is_none());
+        }
+
+        #[test]
+        fn any_sealed_bytes_get_an_answer(bytes: Vec<u8>, seed: u64) {
+            let key = SealKey::new([1; 32]);
+            let hex = data_encoding::HEXLOWER.encode(&key.seal(&bytes, b"", &Random::seeded(seed)));
+            prop_assert!(Credential::open(&hex, [&key]).is_none());
+        }
+
+        #[test]
+        fn what_is_minted_opens(seed: u64, generation: i64) {
+            let (key, random) = (SealKey::new([1; 32]), Random::seeded(seed));
+            let minted = Credential::fresh(random.id(), &random);
+            let opened = Credential::open(&minted.seal("r0", &key, generation, &random), [&key]).unwrap();
+            prop_assert_eq!(opened.username, minted.username);
+            prop_assert_eq!(opened.password, minted.password);
+            prop_assert_eq!(opened.primary_id, minted.primary_id);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The rings: keys that seal api-keys and sign tokens, wrapped by the root key in the database (design D5).
+
+use zeroize::Zeroizing;
+
+use super::root_key::RootKey;
+use super::sealed::SealKey;
+use super::token::TokenKey;
+use crate::clock::Random;
+
+/// What a ring key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Sealing api-keys: 32 raw bytes.
+    Seal,
+    /// Signing tokens: the bytes of the secret's text, as the reference uses them.
+    Jwt,
+}
+
+impl Purpose {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seal => "seal",
+            Self::Jwt => "jwt",
+        }
+    }
+}
+
+/// Why a secret given by the operator is refused; never shows the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WeakSecret {
+    /// Not 32 bytes of base64.
+    #[error("APIKEY_SECRET must be the base64 of exactly 32 bytes (44 characters): `secrets` prints one")]
+    Seal,
+    /// Too short.
+    #[error("JWT_SECRET must have at least 64 characters: `secrets` prints one")]
+    Jwt,
+    /// Repeats itself or is published.
+    #[error("the secret is a published sample or repeats itself: `secrets` prints a new one")]
+    Known,
+}
+
+/// Secrets printed in the reference's documentation and samples: anybody can read them.
+const PUBLISHED: [&str; 2] = [
+    "u7WJ3kpqyvAkKb7HIfYJoSok2DoqTa9YhaCUhUujqb8=",
+    "WuBF5X3FS8IYGb5BblKPJxfrDHAHJYWqG649C+qAafmXy0fow0IX8NpDPQXuHRuUbLSlX/L0IjdD5Lu2dWQOMw",
+];
+
+/// 32 fresh bytes in the reference's `APIKEY_SECRET` form: 44 characters of base64.
+pub fn fresh_seal_secret(random: &Random) -> Zeroizing<String> {
+    Zeroizing::new(data_encoding::BASE64.encode(&random.bytes::<32>()))
+}
+
+/// 64 fresh bytes in the reference's `JWT_SECRET` form: 88 characters of base64.
+pub fn fresh_jwt_secret(random: &Random) -> Zeroizing<String> {
+    Zeroizing::new(data_encoding::BASE64.encode(&random.bytes::<64>()))
+}
+
+/// Checks a secret in the reference's form and gives the bytes that a ring keeps of it.
+///
+/// # Errors
+/// [`WeakSecret`].
+pub fn import(purpose: Purpose, text: &str) -> Result<Zeroizing<Vec<u8>>, WeakSecret> {
+    let text = text.trim();
+    let mut distinct = text.trim_end_matches('=').bytes().collect::<Vec<_>>();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if PUBLISHED.contains(&text) || (!text.is_empty() && distinct.len() < 8) {
+        return Err(WeakSecret::Known);
+    }
+    match purpose {
+        Purpose::Seal => {
+            let key = SealKey::from_base64(text).ok_or(WeakSecret::Seal)?;
+            Ok(Zeroizing::new(key.as_bytes().to_vec()))
+        }
+        Purpose::Jwt if text.len() < 64 => Err(WeakSecret::Jwt),
+        Purpose::Jwt => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+    }
+}
+
+/// Wraps a ring key for the database. Id and purpose are bound in, so rows cannot be swapped.
+pub fn wrap(root: &RootKey, id: &str, purpose: Purpose, secret: &[u8], random: &Random) -> Vec<u8> {
+    root.derive(WRAP).seal(secret, &context(id, purpose), random)
+}
+
+/// Unwraps a ring key; `None` when root key, id or purpose do not fit.
+pub fn unwrap(root: &RootKey, id: &str, purpose: Purpose, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    root.derive(WRAP).open(wrapped, &context(id, purpose))
+}
+
+const WRAP: &str = "sandpiper keyring wrap v1";
+
+fn context(id: &str, purpose: Purpose) -> Vec<u8> {
+    format!("{}\0{id}", purpose.as_str()).into_bytes()
+}
+
+/// The seal keys of a primary: the active one seals, all open.
+pub struct SealRing {
+    /// (id, key), newest first.
+    keys: Vec<(String, SealKey)>,
+    active: (String, SealKey),
+}
+
+impl SealRing {
+    /// `keys` newest first; `active` is one of them.
+    pub fn new(keys: Vec<(String, SealKey)>, active: &str) -> Option<Self> {
+        let active = keys.iter().find(|(id, _key)| id == active)?.clone();
+        Some(Self { keys, active })
+    }
+
+    /// The key that seals, and its id.
+    pub fn active(&self) -> (&str, &SealKey) {
+        (&self.active.0, &self.active.1)
+    }
+
+    /// All keys, newest first.
+    pub fn keys(&self) -> impl Iterator<Item = &SealKey> {
+        self.keys.iter().map(|(_id, key)| key)
+    }
+}
+
+/// The JWT keys of a node: the active one signs, all verify.
+pub struct TokenRing {
+    keys: Vec<TokenKey>,
+    active: usize,
+}
+
+impl TokenRing {
+    /// `active` is the id of one of `keys`.
+    pub fn new(keys: Vec<TokenKey>, active: &str) -> Option<Self> {
+        let active = keys.iter().position(|key| key.id() == active)?;
+        Some(Self { keys, active })
+    }
+
+    /// The key that signs.
+    pub fn active(&self) -> Option<&TokenKey> {
+        self.keys.get(self.active)
+    }
+
+    /// The key with this id.
+    pub fn find(&self, id: &str) -> Option<&TokenKey> {
+        self.keys.iter().find(|key| key.id() == id)
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &[TokenKey] {
+        &self.keys
+    }
+}

@@ -1,0 +1,14 @@
+//! Credentials and hashes: pure functions over bytes, no I/O, no database, no web.
+
+pub mod api_key;
+pub mod content_hash;
+pub mod keyring;
+pub mod password;
+pub mod refresh;
+pub mod root_key;
+pub mod sealed;
+mod secret;
+pub mod set_hash;
+pub mod token;
+
+pub use secret::Secret;

@@ -1,0 +1,52 @@
+//! The one secret that a node keeps outside its database (design D5).
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use super::sealed::SealKey;
+use crate::clock::Random;
+
+/// 32 random bytes; every other key is wrapped by or derived from it.
+#[derive(Clone, ZeroizeOnDrop)]
+pub struct RootKey([u8; 32]);
+
+impl RootKey {
+    /// A new one.
+    pub fn fresh(random: &Random) -> Self {
+        Self(random.bytes())
+    }
+
+    /// From 64 hex digits; `None` for anything else and for keys that are no secret (all bytes equal).
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok()?);
+        let bytes = <[u8; 32]>::try_from(bytes.as_slice()).ok()?;
+        let first = bytes.first()?;
+        (!bytes.iter().all(|byte| byte == first)).then_some(Self(bytes))
+    }
+
+    /// As it is written to the key file.
+    pub fn to_hex(&self) -> Zeroizing<String> {
+        Zeroizing::new(data_encoding::HEXLOWER.encode(&self.0))
+    }
+
+    /// A key for one purpose (HKDF-SHA-256, RFC 5869): what one purpose leaks tells nothing of another.
+    pub fn derive(&self, purpose: &str) -> SealKey {
+        SealKey::new(derive(&self.0, purpose))
+    }
+
+    /// A value that only this root key gives: tells a wrong key from a damaged database.
+    pub fn check(&self) -> Vec<u8> {
+        derive(&self.0, "sandpiper root key check v1").to_vec()
+    }
+}
+
+/// HKDF-SHA-256 to 32 bytes.
+pub(super) fn derive(secret: &[u8], purpose: &str) -> [u8; 32] {
+    let mut out = [0; 32];
+    // Expanding fails only past 255 blocks; this is one.
+    if Hkdf::<Sha256>::new(None, secret).expand(purpose.as_bytes(), &mut out).is_err() {
+        debug_assert!(false, "one block always expands");
+    }
+    out
+}

@@ -1,0 +1,129 @@
+//! Machine credentials: every api-key ever minted, at most one active a company.
+
+use diesel::prelude::*;
+
+use super::schema::{api_keys, companies, users};
+use super::user::UserRow;
+use super::{Connection, StoreError};
+use crate::wire::{Id, Timestamp};
+
+/// A row of `api_keys`.
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = api_keys)]
+pub struct ApiKeyRow {
+    /// The uuid in the user name `sync_<uuid>`.
+    pub key_id: Id,
+    /// Whose key it is.
+    pub company_id: Id,
+    /// The company's one sync user.
+    pub user_id: i64,
+    /// Rises by one with each mint of the company.
+    pub generation: i64,
+    /// Hash of the machine secret.
+    pub secret_sha256: Option<Vec<u8>>,
+    /// A key minted by the reference, until its first login.
+    pub legacy_bcrypt: Option<String>,
+    /// `active`, `overlap` or `revoked`.
+    pub state: String,
+    /// When it was minted.
+    pub created_at: Timestamp,
+    /// User name of who minted it.
+    pub created_by: String,
+    /// First good login.
+    pub first_used_at: Option<Timestamp>,
+    /// Last good login, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// Where that came from.
+    pub last_used_ip: Option<String>,
+    /// End of an overlap.
+    pub valid_until: Option<Timestamp>,
+    /// When it was superseded or revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// By whom.
+    pub revoked_by: Option<String>,
+    /// `superseded` or `revoked`.
+    pub revoked_why: Option<String>,
+}
+
+/// Adds a key.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the company has an active key.
+pub fn insert(conn: &mut Connection, row: &ApiKeyRow) -> Result<(), StoreError> {
+    diesel::insert_into(api_keys::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// A key with its user and whether the company is active: the one read behind every request of a machine.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<(ApiKeyRow, UserRow, bool)>, StoreError> {
+    Ok(api_keys::table
+        .inner_join(users::table.inner_join(companies::table))
+        .filter(api_keys::key_id.eq(key_id))
+        .select((api_keys::all_columns, users::all_columns, companies::active))
+        .first(conn)
+        .optional()?)
+}
+
+/// Keys of one company (or of all), newest first.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list(conn: &mut Connection, company_id: Option<Id>) -> Result<Vec<ApiKeyRow>, StoreError> {
+    let mut rows = api_keys::table.into_boxed();
+    if let Some(company_id) = company_id {
+        rows = rows.filter(api_keys::company_id.eq(company_id));
+    }
+    Ok(rows.order((api_keys::company_id, api_keys::generation.desc())).load(conn)?)
+}
+
+/// Ends every key of `company_id` that is not revoked yet; returns how many.
+///
+/// # Errors
+/// What SQL reports.
+pub fn revoke_all(
+    conn: &mut Connection,
+    company_id: Id,
+    by: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        api_keys::table.filter(api_keys::company_id.eq(company_id)).filter(api_keys::state.ne("revoked")),
+    )
+    .set((
+        api_keys::state.eq("revoked"),
+        api_keys::revoked_at.eq(now),
+        api_keys::revoked_by.eq(by),
+        api_keys::revoked_why.eq(why),
+    ))
+    .execute(conn)?)
+}
+
+/// Records a use. The first one is exact, later ones are written at most once a minute (the caller decides).
+///
+/// # Errors
+/// What SQL reports.
+pub fn touch(conn: &mut Connection, row: &ApiKeyRow, ip: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(api_keys::table.find(row.key_id))
+        .set((
+            api_keys::first_used_at.eq(row.first_used_at.unwrap_or(now)),
+            api_keys::last_used_at.eq(now),
+            api_keys::last_used_ip.eq(ip),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Replaces a reference-made bcrypt verifier by our hash, if nobody else did: compare-and-set on the old value.
+///
+/// # Errors
+/// What SQL reports.
+pub fn upgrade_legacy(conn: &mut Connection, key_id: Id, bcrypt: &str, sha256: &[u8]) -> Result<(), StoreError> {
+    diesel::update(api_keys::table.find(key_id).filter(api_keys::legacy_bcrypt.eq(bcrypt)))
+        .set((api_keys::secret_sha256.eq(sha256), api_keys::legacy_bcrypt.eq(None::<String>)))
+        .execute(conn)?;
+    Ok(())
+}

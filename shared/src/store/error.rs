@@ -1,0 +1,76 @@
+//! What can go wrong in the database, as questions a service can ask.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// An error of the store. Its text is for the log and the operator, never for a client.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A uniqueness rule was broken.
+    #[error("already exists ({0})")]
+    Conflict(String),
+    /// A row that is referred to is missing, or still referred to.
+    #[error("a related row is missing or still in use ({0})")]
+    Reference(String),
+    /// The database is locked by another writer for too long.
+    #[error("the database is busy: try again")]
+    Busy,
+    /// No space left for the database.
+    #[error("no space left for the database: free some and try again")]
+    Full,
+    /// The database cannot be reached.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The database file does not exist.
+    #[error("{0}")]
+    Missing(String),
+    /// The schema is newer than this program.
+    #[error("the database was written by a newer version ({0}): upgrade this program")]
+    NewerSchema(String),
+    /// Anything not foreseen.
+    #[error("database error: {0}")]
+    Internal(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy | Self::Full | Self::Unavailable(_))
+    }
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(kind, info) => {
+                let message = info.message().to_owned();
+                match kind {
+                    DatabaseErrorKind::UniqueViolation => Self::Conflict(message),
+                    DatabaseErrorKind::ForeignKeyViolation => Self::Reference(message),
+                    DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+                        Self::Unavailable(format!("the connection to the database was lost: {message}"))
+                    }
+                    _ => Self::of_message(message),
+                }
+            }
+            DieselError::BrokenTransactionManager => {
+                Self::Unavailable("the connection to the database was lost".to_owned())
+            }
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl StoreError {
+    /// SQLite reports these as kind "unknown"; the texts are `sqlite3_errstr`'s and stable.
+    fn of_message(message: String) -> Self {
+        if message.contains("database is locked") || message.contains("database table is locked") {
+            Self::Busy
+        } else if message.contains("disk is full") || message.contains("No space left") || message.contains("disk I/O error") {
+            Self::Full
+        } else if message.contains("terminating connection") || message.contains("server closed the connection") {
+            Self::Unavailable(message)
+        } else {
+            Self::Internal(message)
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! Grains: immutable payloads that belong to the versions from `added_in` up to, not including, `removed_in`.
+
+use diesel::prelude::*;
+
+use super::schema::{grain_chunks, grains, subscriptions};
+use super::{Connection, StoreError, on_backend};
+use crate::wire::{Id, Timestamp};
+
+/// Payload texts up to this size stay in the row.
+const INLINE_BYTES: usize = 64 * 1024;
+/// Size of a piece of a larger one.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Rows per statement: the sweet spot of both databases, far below their limits on parameters.
+const BATCH_ROWS: usize = 500;
+
+/// A grain without its payload.
+#[derive(Debug, Clone, Queryable)]
+pub struct GrainRow {
+    /// Surrogate key.
+    pub row_id: i64,
+    /// Whose grain it is.
+    pub slice_id: Id,
+    /// Also names the content: changed content has a new id.
+    pub id: Id,
+    /// What it is about; unique in its slice.
+    pub grain_key: String,
+    /// By habit the file name.
+    pub source: String,
+    /// `raw`, `b64`, `z64`, `a85` or `z85`.
+    pub encoding: String,
+    /// Characters of the payload text.
+    pub payload_len: i64,
+    /// Bytes of the payload text.
+    pub payload_bytes: i64,
+    /// SHA-256 over id, key, encoding, source and payload text.
+    pub digest: Vec<u8>,
+    /// First version it belongs to.
+    pub added_in: i64,
+    /// First version it no longer belongs to.
+    pub removed_in: Option<i64>,
+    /// When the row was made.
+    pub created_at: Timestamp,
+}
+
+/// A grain to add, payload and all.
+#[derive(Debug, Clone)]
+pub struct NewGrain {
+    /// Whose grain it is.
+    pub slice_id: Id,
+    /// Its id.
+    pub id: Id,
+    /// What it is about.
+    pub grain_key: String,
+    /// By habit the file name.
+    pub source: String,
+    /// How the payload text encodes the bytes.
+    pub encoding: String,
+    /// The text as received.
+    pub payload: String,
+    /// See [`GrainRow::digest`].
+    pub digest: Vec<u8>,
+    /// The draft or staged version.
+    pub added_in: i64,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = grains)]
+// Without this SQLite gets one statement a row.
+#[diesel(treat_none_as_default_value = false)]
+struct Insert<'a> {
+    slice_id: Id,
+    id: Id,
+    grain_key: &'a str,
+    source: &'a str,
+    encoding: &'a str,
+    payload: Option<&'a str>,
+    payload_len: i64,
+    payload_bytes: i64,
+    digest: &'a [u8],
+    added_in: i64,
+    created_at: Timestamp,
+}
+
+impl<'a> Insert<'a> {
+    fn of(grain: &'a NewGrain) -> Self {
+        Self {
+            slice_id: grain.slice_id,
+            id: grain.id,
+            grain_key: &grain.grain_key,
+            source: &grain.source,
+            encoding: &grain.encoding,
+            payload: (grain.payload.len() <= INLINE_BYTES).then_some(grain.payload.as_str()),
+            payload_len: length(grain.payload.chars().count()),
+            payload_bytes: length(grain.payload.len()),
+            digest: &grain.digest,
+            added_in: grain.added_in,
+            created_at: grain.created_at,
+        }
+    }
+}
+
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+type Columns = (
+    grains::row_id,
+    grains::slice_id,
+    grains::id,
+    grains::grain_key,
+    grains::source,
+    grains::encoding,
+    grains::payload_len,
+    grains::payload_bytes,
+    grains::digest,
+    grains::added_in,
+    grains::removed_in,
+    grains::created_at,
+);
+
+/// All but the payload.
+const COLUMNS: Columns = (
+    grains::row_id,
+    grains::slice_id,
+    grains::id,
+    grains::grain_key,
+    grains::source,
+    grains::encoding,
+    grains::payload_len,
+    grains::payload_bytes,
+    grains::digest,
+    grains::added_in,
+    grains::removed_in,
+    grains::created_at,
+);
+
+/// Rows that belong to a version: added up to it, not yet removed in it.
+macro_rules! at {
+    ($slice:expr, $version:expr) => {
+        grains::table
+            .filter(grains::slice_id.eq($slice))
+            .filter(grains::added_in.le($version))
+            .filter(grains::removed_in.is_null().or(grains::removed_in.gt($version)))
+    };
+}
+
+/// Adds grains; the caller keeps a batch under 4 MiB or so.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when an id or key is in the slice already.
+pub fn insert(conn: &mut Connection, new: &[NewGrain]) -> Result<(), StoreError> {
+    for batch in new.chunks(BATCH_ROWS) {
+        let rows: Vec<Insert<'_>> = batch.iter().map(Insert::of).collect();
+        on_backend!(conn, |c| diesel::insert_into(grains::table).values(&rows).execute(c))?;
+    }
+    for grain in new.iter().filter(|grain| grain.payload.len() > INLINE_BYTES) {
+        insert_chunks(conn, grain)?;
+    }
+    Ok(())
+}
+
+fn insert_chunks(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreError> {
+    let row: i64 = grains::table
+        .filter(grains::slice_id.eq(grain.slice_id))
+        .filter(grains::id.eq(grain.id))
+        .filter(grains::removed_in.is_null())
+        .select(grains::row_id)
+        .first(conn)?;
+    for (seq, piece) in (0_i64..).zip(grain.payload.as_bytes().chunks(CHUNK_BYTES)) {
+        diesel::insert_into(grain_chunks::table)
+            .values((grain_chunks::grain_row.eq(row), grain_chunks::seq.eq(seq), grain_chunks::data.eq(piece)))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// The grain of this id in a version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, slice_id: Id, version: i64, id: Id) -> Result<Option<GrainRow>, StoreError> {
+    Ok(at!(slice_id, version).filter(grains::id.eq(id)).select(COLUMNS).first(conn).optional()?)
+}
+
+/// The grain with this key in a version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_by_key(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    key: &str,
+) -> Result<Option<GrainRow>, StoreError> {
+    Ok(at!(slice_id, version).filter(grains::grain_key.eq(key)).select(COLUMNS).first(conn).optional()?)
+}
+
+/// Every kept row with this id, whatever its slice and version, newest first.
+///
+/// # Errors
+/// What SQL reports.
+pub fn kept(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> {
+    Ok(grains::table.filter(grains::id.eq(id)).order(grains::row_id.desc()).select(COLUMNS).load(conn)?)
+}
+
+/// The payload text of a row.
+///
+/// # Errors
+/// What SQL reports; [`StoreError::Internal`] when pieces are missing.
+pub fn payload(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
+    let inline: Option<String> = grains::table.find(row.row_id).select(grains::payload).first(conn)?;
+    match inline {
+        Some(text) => Ok(text),
+        None => chunked_payload(conn, row),
+    }
+}
+
+fn chunked_payload(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(row.payload_bytes).unwrap_or_default());
+    let mut seq = 0_i64;
+    loop {
+        let piece: Option<Vec<u8>> =
+            grain_chunks::table.find((row.row_id, seq)).select(grain_chunks::data).first(conn).optional()?;
+        let Some(piece) = piece else { break };
+        bytes.extend_from_slice(&piece);
+        seq += 1;
+    }
+    let damaged = || StoreError::Internal(format!("the payload of grain {} is damaged in the database", row.id));
+    if length(bytes.len()) != row.payload_bytes {
+        return Err(damaged());
+    }
+    String::from_utf8(bytes).map_err(|_not_text| damaged())
+}
+
+/// Rows of a version in id order, behind `after`; see [`with_payloads`].
+///
+/// # Errors
+/// What SQL reports.
+pub fn page(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    after: Option<Id>,
+    limit: i64,
+) -> Result<Vec<GrainRow>, StoreError> {
+    let mut rows = at!(slice_id, version).select(COLUMNS).into_boxed();
+    if let Some(after) = after {
+        rows = rows.filter(grains::id.gt(after));
+    }
+    Ok(rows.order(grains::id).limit(limit).load(conn)?)
+}
+
+/// (id, digest) of a version in id order, behind `after`.
+///
+/// # Errors
+/// What SQL reports.
+pub fn index_page(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    after: Option<Id>,
+    limit: i64,
+) -> Result<Vec<(Id, Vec<u8>)>, StoreError> {
+    let mut rows = at!(slice_id, version).select((grains::id, grains::digest)).into_boxed();
+    if let Some(after) = after {
+        rows = rows.filter(grains::id.gt(after));
+    }
+    Ok(rows.order(grains::id).limit(limit).load(conn)?)
+}
+
+/// The rows among `ids` that belong to a version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn among(conn: &mut Connection, slice_id: Id, version: i64, ids: &[Id]) -> Result<Vec<GrainRow>, StoreError> {
+    let mut found = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(BATCH_ROWS) {
+        found.extend(
+            at!(slice_id, version)
+                .filter(grains::id.eq_any(batch.to_vec()))
+                .select(COLUMNS)
+                .load::<GrainRow>(conn)?,
+        );
+    }
+    Ok(found)
+}
+
+/// Added after `from` and still there in `to`, by (version, id), behind `after`.
+///
+/// # Errors
+/// What SQL reports.
+pub fn added_between(
+    conn: &mut Connection,
+    slice_id: Id,
+    from: i64,
+    to: i64,
+    after: Option<(i64, Id)>,
+    limit: i64,
+) -> Result<Vec<GrainRow>, StoreError> {
+    let mut rows = at!(slice_id, to).filter(grains::added_in.gt(from)).select(COLUMNS).into_boxed();
+    if let Some((version, id)) = after {
+        rows = rows.filter(
+            grains::added_in.gt(version).or(grains::added_in.eq(version).and(grains::id.gt(id))),
+        );
+    }
+    Ok(rows.order((grains::added_in, grains::id)).limit(limit).load(conn)?)
+}
+
+/// (id, digest) of what was there in `from` and was removed up to `to`, by (version, id), behind `after`.
+///
+/// # Errors
+/// What SQL reports.
+pub fn removed_between(
+    conn: &mut Connection,
+    slice_id: Id,
+    from: i64,
+    to: i64,
+    after: Option<(i64, Id)>,
+    limit: i64,
+) -> Result<Vec<(i64, Id)>, StoreError> {
+    let mut rows = grains::table
+        .filter(grains::slice_id.eq(slice_id))
+        .filter(grains::added_in.le(from))
+        .filter(grains::removed_in.gt(from))
+        .filter(grains::removed_in.le(to))
+        .select((grains::removed_in.assume_not_null(), grains::id))
+        .into_boxed();
+    if let Some((version, id)) = after {
+        rows = rows.filter(
+            grains::removed_in.gt(version).or(grains::removed_in.eq(version).and(grains::id.gt(id))),
+        );
+    }
+    Ok(rows.order((grains::removed_in, grains::id)).limit(limit).load(conn)?)
+}
+
+/// Adds the payload texts to rows; small ones are read in one statement.
+///
+/// # Errors
+/// What SQL reports.
+pub fn with_payloads(conn: &mut Connection, rows: Vec<GrainRow>) -> Result<Vec<(GrainRow, String)>, StoreError> {
+    let mut texts = std::collections::HashMap::with_capacity(rows.len());
+    let keys: Vec<i64> = rows.iter().map(|row| row.row_id).collect();
+    for batch in keys.chunks(BATCH_ROWS) {
+        let found: Vec<(i64, Option<String>)> = grains::table
+            .filter(grains::row_id.eq_any(batch.to_vec()))
+            .select((grains::row_id, grains::payload))
+            .load(conn)?;
+        texts.extend(found);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let text = match texts.remove(&row.row_id).flatten() {
+                Some(text) => text,
+                None => chunked_payload(conn, &row)?,
+            };
+            Ok((row, text))
+        })
+        .collect()
+}
+
+/// Marks grains of the published version as removed in `version`; returns how many were marked.
+///
+/// # Errors
+/// What SQL reports.
+pub fn remove(conn: &mut Connection, slice_id: Id, version: i64, ids: &[Id]) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    for batch in ids.chunks(BATCH_ROWS) {
+        let live = || {
+            grains::table
+                .filter(grains::slice_id.eq(slice_id))
+                .filter(grains::removed_in.is_null())
+                .filter(grains::id.eq_any(batch.to_vec()))
+        };
+        // Added and removed within one draft: it never was.
+        removed += diesel::delete(live().filter(grains::added_in.eq(version))).execute(conn)?;
+        removed += diesel::update(live()).set(grains::removed_in.eq(version)).execute(conn)?;
+    }
+    Ok(removed)
+}
+
+/// Undoes the removal of a grain in the draft `version`, if its content is `digest`; `false` when there is none.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when its key is taken again.
+pub fn restore(conn: &mut Connection, slice_id: Id, version: i64, id: Id, digest: &[u8]) -> Result<bool, StoreError> {
+    let restored = diesel::update(
+        grains::table
+            .filter(grains::slice_id.eq(slice_id))
+            .filter(grains::id.eq(id))
+            .filter(grains::removed_in.eq(version))
+            .filter(grains::digest.eq(digest)),
+    )
+    .set(grains::removed_in.eq(None::<i64>))
+    .execute(conn)?;
+    Ok(restored > 0)
+}
+
+/// Undoes what was staged for `version`, at most `limit` rows a call; returns how many it touched (0: done).
+///
+/// # Errors
+/// What SQL reports.
+pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Result<usize, StoreError> {
+    let of_slice = || grains::table.filter(grains::slice_id.eq(slice_id));
+    // What was added goes first: it may hold the keys of what comes back.
+    let added: Vec<i64> =
+        of_slice().filter(grains::added_in.eq(version)).select(grains::row_id).limit(limit).load(conn)?;
+    let mut touched = 0;
+    for batch in added.chunks(BATCH_ROWS) {
+        touched += diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
+    }
+    if touched > 0 {
+        return Ok(touched);
+    }
+    let removed: Vec<i64> =
+        of_slice().filter(grains::removed_in.eq(version)).select(grains::row_id).limit(limit).load(conn)?;
+    for batch in removed.chunks(BATCH_ROWS) {
+        touched += diesel::update(grains::table.filter(grains::row_id.eq_any(batch.to_vec())))
+            .set(grains::removed_in.eq(None::<i64>))
+            .execute(conn)?;
+    }
+    Ok(touched)
+}
+
+/// Number of grains and payload bytes of a version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn totals(conn: &mut Connection, slice_id: Id, version: i64) -> Result<(i64, i64), StoreError> {
+    use diesel::dsl::count_star;
+    let count = at!(slice_id, version).select(count_star()).first(conn)?;
+    // `sum` of bigint is numeric on PostgreSQL; adding up pages keeps one type on both.
+    let mut bytes = 0_i64;
+    let mut after = None;
+    loop {
+        let mut rows = at!(slice_id, version).select((grains::id, grains::payload_bytes)).into_boxed();
+        if let Some(after) = after {
+            rows = rows.filter(grains::id.gt(after));
+        }
+        let page: Vec<(Id, i64)> = rows.order(grains::id).limit(10_000).load(conn)?;
+        let Some((last, _bytes)) = page.last() else { break };
+        after = Some(*last);
+        bytes += page.iter().map(|(_id, bytes)| bytes).sum::<i64>();
+    }
+    Ok((count, bytes))
+}
+
+/// Grains of all slices as seen by staff (drafts, `subscriber` absent) or by a company (published versions of what
+/// it actively subscribes to), in id order; and how many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list(
+    conn: &mut Connection,
+    subscriber: Option<Id>,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<GrainRow>, i64), StoreError> {
+    use super::schema::slices;
+    let Some(company) = subscriber else {
+        let live = || grains::table.filter(grains::removed_in.is_null());
+        let rows = live().order((grains::id, grains::slice_id)).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
+        return Ok((rows, live().count().get_result(conn)?));
+    };
+    let published = || {
+        grains::table
+            .inner_join(slices::table.inner_join(subscriptions::table))
+            .filter(subscriptions::company_id.eq(company))
+            .filter(subscriptions::active.eq(true))
+            .filter(grains::added_in.le(slices::current_version))
+            .filter(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())))
+    };
+    let rows = published().order((grains::id, grains::slice_id)).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
+    Ok((rows, published().count().get_result(conn)?))
+}
+
+/// Grains of one version in id order, and how many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list_at(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<GrainRow>, i64), StoreError> {
+    let rows = at!(slice_id, version).order(grains::id).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
+    Ok((rows, at!(slice_id, version).count().get_result(conn)?))
+}

@@ -1,0 +1,174 @@
+//! The only place that names diesel: rows and queries, one file a table, behind [`Store::read`] and [`Store::write`].
+
+pub mod activity;
+mod any_connection;
+pub mod api_key;
+pub mod company;
+mod connection;
+mod error;
+pub mod grain;
+pub mod keyring;
+pub mod metadata;
+mod migrate;
+pub mod partner;
+mod run_lock;
+mod schema;
+pub mod session;
+pub mod setting;
+pub mod slice;
+pub mod subscription;
+pub mod sync_run;
+mod types;
+pub mod user;
+pub mod version;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+use diesel::r2d2::Pool;
+use tokio::sync::{Mutex, Semaphore};
+
+pub use connection::{AnyConnection, Connection, DatabaseUrl, UrlError, create_file, on_backend};
+pub use error::StoreError;
+pub use migrate::migrate;
+pub use run_lock::RunLock;
+
+/// Connections kept open: enough for the async threads' blocking work on a small machine.
+const POOL_SIZE: u32 = 8;
+/// How long a request waits for a free connection before it is told that the database is unavailable.
+const POOL_WAIT: Duration = Duration::from_secs(10);
+
+/// The database of a node. Cheap to clone; the one border between async code and blocking queries.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    url: DatabaseUrl,
+    pool: Pool<connection::Manager>,
+    /// As many permits as connections: waiting happens here, not on a blocking thread.
+    permits: Arc<Semaphore>,
+    /// SQLite has one writer; queueing here is fair, its busy handler is not.
+    writer: Option<Arc<Mutex<()>>>,
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date. The file must exist (see [`create_file`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Unavailable`], [`StoreError::NewerSchema`] or what a migration met.
+    pub fn open(url: DatabaseUrl) -> Result<Self, StoreError> {
+        migrate(&url)?;
+        let pool = Pool::builder()
+            .max_size(POOL_SIZE)
+            .min_idle(Some(0))
+            .connection_timeout(POOL_WAIT)
+            .error_handler(Box::new(LogPoolError))
+            .build_unchecked(connection::Manager::new(url.clone()));
+        let writer = matches!(url, DatabaseUrl::Sqlite(_)).then(Arc::default);
+        let permits = Arc::new(Semaphore::new(usize::try_from(POOL_SIZE).unwrap_or(1)));
+        Ok(Self { inner: Arc::new(Inner { url, pool, permits, writer }) })
+    }
+
+    /// Where the data lives.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.inner.url
+    }
+
+    /// Runs queries that change nothing. Each statement sees the newest commit; read what must agree in one
+    /// statement, or by version.
+    ///
+    /// # Errors
+    /// What `query` returns, or [`StoreError::Unavailable`] without a connection.
+    pub async fn read<T, E, F>(&self, query: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    {
+        self.run(query).await
+    }
+
+    /// Runs `change` in one transaction: committed when it returns `Ok`, undone when it returns `Err` or panics.
+    /// It runs to its end even if the caller is dropped. Keep it under 4 MiB of rows or 100 ms (design D7).
+    ///
+    /// # Errors
+    /// What `change` returns; [`StoreError::Busy`], [`StoreError::Full`] or [`StoreError::Unavailable`].
+    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    {
+        let turn = match &self.inner.writer {
+            Some(writer) => Some(Arc::clone(writer).lock_owned().await),
+            None => None,
+        };
+        self.run(move |conn| {
+            let _turn = turn;
+            in_transaction(conn, change)
+        })
+        .await
+    }
+
+    async fn run<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    {
+        let closed = || StoreError::Unavailable("the store is closed".to_owned());
+        let permit = Arc::clone(&self.inner.permits).acquire_owned().await.map_err(|_closed| closed())?;
+        let inner = Arc::clone(&self.inner);
+        let outcome = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let mut conn = inner.pool.get().map_err(|error| {
+                StoreError::Unavailable(format!("no connection to {}: {error}", inner.url))
+            })?;
+            work(&mut conn)
+        })
+        .await;
+        match outcome {
+            Ok(result) => result,
+            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+            Err(_cancelled) => Err(closed().into()),
+        }
+    }
+}
+
+/// `BEGIN IMMEDIATE` on SQLite: a deferred transaction that later writes fails at once when another writer was faster.
+fn in_transaction<T, E: From<StoreError>>(
+    conn: &mut Connection,
+    change: impl FnOnce(&mut Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let begin = match conn {
+        Connection::Sqlite(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
+        Connection::Postgres(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN"),
+    };
+    begin.map_err(StoreError::from)?;
+    // A panic leaves the transaction open; the pool sees the broken connection and drops it, which rolls back.
+    match change(conn) {
+        Ok(value) => {
+            on_backend!(conn, |c| AnsiTransactionManager::commit_transaction(c)).map_err(StoreError::from)?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one to tell; a failed rollback ends with the connection.
+            if let Err(rollback) = on_backend!(conn, |c| AnsiTransactionManager::rollback_transaction(c)) {
+                tracing::warn!(error = %rollback, "rolling back failed");
+            }
+            Err(error)
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LogPoolError;
+
+impl diesel::r2d2::HandleError<StoreError> for LogPoolError {
+    fn handle_error(&self, error: StoreError) {
+        tracing::warn!(%error, "the database connection pool met an error");
+    }
+}

@@ -1,0 +1,118 @@
+//! On a secondary: the credential kept for each primary, and the fencing token of its runs.
+
+use diesel::prelude::*;
+
+use super::schema::partners;
+use super::{Connection, StoreError};
+use crate::wire::{Id, Timestamp};
+
+/// A row of `partners`. Keys are encrypted under the root key.
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = partners)]
+pub struct PartnerRow {
+    /// The primary's company.
+    pub primary_id: Id,
+    /// The key that last logged in.
+    pub api_key: Option<Vec<u8>>,
+    /// A key that has not logged in yet; it replaces `api_key` when it has (design D14).
+    pub candidate_key: Option<Vec<u8>>,
+    /// Raised by each run.
+    pub fence: i64,
+    /// Whether the primary once spoke sync-2.
+    pub sync2: bool,
+    /// Last good login there.
+    pub last_login_at: Option<Timestamp>,
+    /// When the row last changed.
+    pub updated_at: Timestamp,
+}
+
+/// The row of a primary.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, primary_id: Id) -> Result<Option<PartnerRow>, StoreError> {
+    Ok(partners::table.find(primary_id).first(conn).optional()?)
+}
+
+/// All rows.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list(conn: &mut Connection) -> Result<Vec<PartnerRow>, StoreError> {
+    Ok(partners::table.order(partners::primary_id).load(conn)?)
+}
+
+fn ensure(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<(), StoreError> {
+    if find(conn, primary_id)?.is_none() {
+        diesel::insert_into(partners::table)
+            .values(PartnerRow {
+                primary_id,
+                api_key: None,
+                candidate_key: None,
+                fence: 0,
+                sync2: false,
+                last_login_at: None,
+                updated_at: now,
+            })
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Stores a key that has to prove itself; the proven one stays until then.
+///
+/// # Errors
+/// [`StoreError::Reference`] when the primary's company is unknown.
+pub fn set_candidate(conn: &mut Connection, primary_id: Id, key: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    ensure(conn, primary_id, now)?;
+    diesel::update(partners::table.find(primary_id))
+        .set((partners::candidate_key.eq(key), partners::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Makes `key` the proven one, if it still is the candidate or proven already.
+///
+/// # Errors
+/// What SQL reports.
+pub fn promote(conn: &mut Connection, primary_id: Id, key: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(partners::table.find(primary_id).filter(partners::candidate_key.eq(key)))
+        .set((partners::api_key.eq(key), partners::candidate_key.eq(None::<Vec<u8>>)))
+        .execute(conn)?;
+    diesel::update(partners::table.find(primary_id))
+        .set((partners::last_login_at.eq(now), partners::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Remembers that the primary speaks sync-2.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_sync2(conn: &mut Connection, primary_id: Id) -> Result<(), StoreError> {
+    diesel::update(partners::table.find(primary_id).filter(partners::sync2.eq(false)))
+        .set(partners::sync2.eq(true))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Raises the fence and returns it: whoever holds a lower one can no longer commit.
+///
+/// # Errors
+/// What SQL reports.
+pub fn raise_fence(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<i64, StoreError> {
+    ensure(conn, primary_id, now)?;
+    diesel::update(partners::table.find(primary_id)).set(partners::fence.eq(partners::fence + 1)).execute(conn)?;
+    Ok(partners::table.find(primary_id).select(partners::fence).first(conn)?)
+}
+
+/// Whether `fence` is still the newest. Writes the row, so that a rival run waits for this transaction.
+///
+/// # Errors
+/// What SQL reports.
+pub fn holds_fence(conn: &mut Connection, primary_id: Id, fence: i64) -> Result<bool, StoreError> {
+    let held = diesel::update(partners::table.find(primary_id).filter(partners::fence.eq(fence)))
+        .set(partners::fence.eq(fence))
+        .execute(conn)?;
+    Ok(held == 1)
+}

@@ -1,0 +1,70 @@
+//! One sync run per primary at a time, over all processes: a lock that its holder's death releases.
+
+use std::fs::{File, TryLockError};
+
+use diesel::RunQueryDsl as _;
+use diesel::sql_types::Bool;
+
+use super::connection::{Connection, DatabaseUrl, open};
+use super::{Store, StoreError};
+use crate::wire::Id;
+
+/// Held while a run lasts; dropping it lets the next one start.
+pub struct RunLock {
+    _held: Held,
+}
+
+enum Held {
+    File { _file: File },
+    Session { _conn: Box<Connection> },
+}
+
+#[derive(diesel::QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Bool)]
+    locked: bool,
+}
+
+impl Store {
+    /// The run lock of `primary_id`; `None` while another run holds it. On SQLite a lock on a file beside the
+    /// database, on PostgreSQL a session advisory lock: both end with the process, however it ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the lock file or the database cannot be opened.
+    pub async fn try_run_lock(&self, primary_id: Id) -> Result<Option<RunLock>, StoreError> {
+        let url = self.url().clone();
+        tokio::task::spawn_blocking(move || match &url {
+            DatabaseUrl::Sqlite(path) => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(format!(".sync-{primary_id}.lock"));
+                lock_file(std::path::Path::new(&name))
+            }
+            DatabaseUrl::Postgres(_) => lock_session(&url, primary_id),
+        })
+        .await
+        .map_err(|error| StoreError::Internal(error.to_string()))?
+    }
+}
+
+fn lock_file(path: &std::path::Path) -> Result<Option<RunLock>, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Unavailable(format!("cannot lock {}: {error}", path.display()));
+    let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(RunLock { _held: Held::File { _file: file } })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn lock_session(url: &DatabaseUrl, primary_id: Id) -> Result<Option<RunLock>, StoreError> {
+    let mut conn = open(url)?;
+    // The lock's number: any 64 bits that two primaries do not share by chance.
+    let (high, low) = primary_id.0.as_u64_pair();
+    let number = i64::from_be_bytes((high ^ low.rotate_left(1)).to_be_bytes());
+    let Connection::Postgres(session) = &mut conn else {
+        return Err(StoreError::Internal("backend mismatch".to_owned()));
+    };
+    let row: Locked =
+        diesel::sql_query(format!("SELECT pg_try_advisory_lock({number}) AS locked")).get_result(session)?;
+    Ok(row.locked.then(|| RunLock { _held: Held::Session { _conn: Box::new(conn) } }))
+}

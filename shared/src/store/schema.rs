@@ -1,0 +1,212 @@
+//! The tables, once for both databases. `tests/store` selects every column of every table on both.
+
+macro_rules! tables {
+    ($($(#[$meta:meta])* $name:ident ($($key:ident),+) { $($column:ident: $type:ty,)+ })+) => {$(
+        diesel::table! {
+            use diesel::sql_types::*;
+            use crate::store::types::{SqlId, SqlTime};
+            $name ($($key),+) { $($column -> $type,)+ }
+        }
+    )+};
+}
+
+tables! {
+    companies (id) {
+        id: SqlId,
+        name: Text,
+        name_key: Text,
+        sync_addr: Nullable<Text>,
+        active: Bool,
+        key_generation: BigInt,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    users (id) {
+        id: BigInt,
+        company_id: SqlId,
+        username: Text,
+        username_key: Text,
+        password_hash: Nullable<Text>,
+        email: Text,
+        email_key: Nullable<Text>,
+        first_name: Text,
+        last_name: Text,
+        phone: Text,
+        active: Bool,
+        role: BigInt,
+        generation: BigInt,
+        last_login: Nullable<SqlTime>,
+        password_changed: Nullable<SqlTime>,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    settings (id) {
+        id: BigInt,
+        server_role: Text,
+        server_id: SqlId,
+        root_key_check: Binary,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    keyring (id) {
+        id: Text,
+        purpose: Text,
+        state: Text,
+        wrapped: Binary,
+        seals: BigInt,
+        created_at: SqlTime,
+        activated_at: Nullable<SqlTime>,
+        retired_at: Nullable<SqlTime>,
+    }
+    sessions (id) {
+        id: SqlId,
+        user_id: BigInt,
+        token_sha256: Binary,
+        created_at: SqlTime,
+        last_seen_at: SqlTime,
+        expires_at: SqlTime,
+        ended_at: Nullable<SqlTime>,
+    }
+    api_keys (key_id) {
+        key_id: SqlId,
+        company_id: SqlId,
+        user_id: BigInt,
+        generation: BigInt,
+        secret_sha256: Nullable<Binary>,
+        legacy_bcrypt: Nullable<Text>,
+        state: Text,
+        created_at: SqlTime,
+        created_by: Text,
+        first_used_at: Nullable<SqlTime>,
+        last_used_at: Nullable<SqlTime>,
+        last_used_ip: Nullable<Text>,
+        valid_until: Nullable<SqlTime>,
+        revoked_at: Nullable<SqlTime>,
+        revoked_by: Nullable<Text>,
+        revoked_why: Nullable<Text>,
+    }
+    mint_replies (idempotency_sha256) {
+        idempotency_sha256: Binary,
+        key_id: SqlId,
+        request_sha256: Binary,
+        reply: Binary,
+        created_at: SqlTime,
+        expires_at: SqlTime,
+    }
+    slices (id) {
+        id: SqlId,
+        name: Text,
+        name_key: Text,
+        slice_type: Text,
+        primary_id: Nullable<SqlId>,
+        epoch: SqlId,
+        current_version: BigInt,
+        allow_sync: Bool,
+        lock_owner: Nullable<Text>,
+        lock_expires_at: Nullable<SqlTime>,
+        sync_status: Text,
+        last_sync_attempt: Nullable<SqlTime>,
+        last_good_sync: Nullable<SqlTime>,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    slice_versions (slice_id, version) {
+        slice_id: SqlId,
+        version: BigInt,
+        grain_count: BigInt,
+        payload_bytes: BigInt,
+        content_hash: Text,
+        ids_hash: Text,
+        set_hash: Binary,
+        digest: Binary,
+        content_date: Nullable<SqlTime>,
+        source_epoch: Nullable<SqlId>,
+        source_version: Nullable<BigInt>,
+        created_at: SqlTime,
+    }
+    slice_metadata (row_id) {
+        row_id: BigInt,
+        slice_id: SqlId,
+        key: Text,
+        value: Text,
+        added_in: BigInt,
+        removed_in: Nullable<BigInt>,
+    }
+    grains (row_id) {
+        row_id: BigInt,
+        slice_id: SqlId,
+        id: SqlId,
+        grain_key: Text,
+        source: Text,
+        encoding: Text,
+        payload: Nullable<Text>,
+        payload_len: BigInt,
+        payload_bytes: BigInt,
+        digest: Binary,
+        added_in: BigInt,
+        removed_in: Nullable<BigInt>,
+        created_at: SqlTime,
+    }
+    grain_chunks (grain_row, seq) {
+        grain_row: BigInt,
+        seq: BigInt,
+        data: Binary,
+    }
+    subscriptions (id) {
+        id: SqlId,
+        slice_id: SqlId,
+        company_id: SqlId,
+        name: Text,
+        name_key: Text,
+        description: Text,
+        active: Bool,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    activity (id) {
+        id: BigInt,
+        uid: SqlId,
+        company_id: SqlId,
+        sub_id: Nullable<SqlId>,
+        success: Bool,
+        message: Text,
+        error: Text,
+        duration: BigInt,
+        created_at: SqlTime,
+    }
+    partners (primary_id) {
+        primary_id: SqlId,
+        api_key: Nullable<Binary>,
+        candidate_key: Nullable<Binary>,
+        fence: BigInt,
+        sync2: Bool,
+        last_login_at: Nullable<SqlTime>,
+        updated_at: SqlTime,
+    }
+    sync_runs (id) {
+        id: SqlId,
+        primary_id: SqlId,
+        fence: BigInt,
+        state: Text,
+        slices_total: BigInt,
+        slices_changed: BigInt,
+        slices_failed: BigInt,
+        grains_added: BigInt,
+        grains_removed: BigInt,
+        payload_bytes: BigInt,
+        error: Text,
+        started_at: SqlTime,
+        finished_at: Nullable<SqlTime>,
+    }
+}
+
+diesel::joinable!(users -> companies (company_id));
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(api_keys -> users (user_id));
+diesel::joinable!(slice_versions -> slices (slice_id));
+diesel::joinable!(subscriptions -> slices (slice_id));
+diesel::joinable!(grains -> slices (slice_id));
+diesel::allow_tables_to_appear_in_same_query!(
+    companies, users, settings, keyring, sessions, api_keys, mint_replies, slices, slice_versions, slice_metadata,
+    grains, grain_chunks, subscriptions, activity, partners, sync_runs,
+);

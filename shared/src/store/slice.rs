@@ -1,0 +1,249 @@
+//! Slices: the unit of subscription, locking and syncing.
+
+use diesel::prelude::*;
+
+use super::schema::{slice_versions, slices, subscriptions};
+use super::{Connection, StoreError};
+use crate::wire::{Id, Timestamp};
+
+/// A row of `slices`.
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = slices)]
+pub struct SliceRow {
+    /// The same on primary and secondary.
+    pub id: Id,
+    /// As written.
+    pub name: String,
+    /// In lower case: unique ignoring case.
+    pub name_key: String,
+    /// One of the reference's eight.
+    pub slice_type: String,
+    /// On a secondary: the primary it comes from.
+    pub primary_id: Option<Id>,
+    /// New when the slice is made anew, so that version numbers of an earlier life mean nothing.
+    pub epoch: Id,
+    /// The published version; the draft is the next one.
+    pub current_version: i64,
+    /// `false`: the publisher is editing.
+    pub allow_sync: bool,
+    /// User name of who locked it.
+    pub lock_owner: Option<String>,
+    /// When that lock ends by itself.
+    pub lock_expires_at: Option<Timestamp>,
+    /// `none`, `updating`, `success` or `error`.
+    pub sync_status: String,
+    /// On a secondary: start of the last sync that had work to do.
+    pub last_sync_attempt: Option<Timestamp>,
+    /// On a secondary: end of the last one that succeeded.
+    pub last_good_sync: Option<Timestamp>,
+    /// When the row was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What a list of slices shows of the published version.
+#[derive(Debug, Clone, Queryable)]
+pub struct Published {
+    /// Its number.
+    pub version: i64,
+    /// Grains in it.
+    pub grain_count: i64,
+    /// Bytes of their payload texts.
+    pub payload_bytes: i64,
+    /// The reference's SHA-1 over ids and metadata.
+    pub content_hash: String,
+    /// The same over ids only.
+    pub ids_hash: String,
+    /// SHA-256 of the set hash.
+    pub digest: Vec<u8>,
+    /// `None`: never published.
+    pub content_date: Option<Timestamp>,
+}
+
+/// A slice with its published version.
+pub type SliceView = (SliceRow, Published);
+
+type PublishedColumns = (
+    slice_versions::version,
+    slice_versions::grain_count,
+    slice_versions::payload_bytes,
+    slice_versions::content_hash,
+    slice_versions::ids_hash,
+    slice_versions::digest,
+    slice_versions::content_date,
+);
+
+const PUBLISHED: PublishedColumns = (
+    slice_versions::version,
+    slice_versions::grain_count,
+    slice_versions::payload_bytes,
+    slice_versions::content_hash,
+    slice_versions::ids_hash,
+    slice_versions::digest,
+    slice_versions::content_date,
+);
+
+/// The published version of each slice: one definition of "current".
+macro_rules! with_published {
+    () => {
+        slices::table.inner_join(
+            slice_versions::table.on(slice_versions::slice_id
+                .eq(slices::id)
+                .and(slice_versions::version.eq(slices::current_version))),
+        )
+    };
+}
+
+/// Adds a slice. Its version must be added in the same transaction (see [`super::version::insert`]).
+///
+/// # Errors
+/// [`StoreError::Conflict`] when id or name exist.
+pub fn insert(conn: &mut Connection, row: &SliceRow) -> Result<(), StoreError> {
+    diesel::insert_into(slices::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// The slice with this id.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
+    Ok(slices::table.find(id).first(conn).optional()?)
+}
+
+/// The slice with this id and its published version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn view(conn: &mut Connection, id: Id) -> Result<Option<SliceView>, StoreError> {
+    Ok(with_published!().filter(slices::id.eq(id)).select((slices::all_columns, PUBLISHED)).first(conn).optional()?)
+}
+
+/// The slice of this name, ignoring case.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow>, StoreError> {
+    Ok(slices::table.filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
+}
+
+/// Slices in the order of their names (only those with an active subscription of `subscriber`, if given), and how
+/// many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list(
+    conn: &mut Connection,
+    subscriber: Option<Id>,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<SliceView>, i64), StoreError> {
+    let mut rows = with_published!().select((slices::all_columns, PUBLISHED)).into_boxed();
+    let mut all = slices::table.count().into_boxed();
+    if let Some(company) = subscriber {
+        let subscribed = || {
+            subscriptions::table
+                .filter(subscriptions::company_id.eq(company))
+                .filter(subscriptions::active.eq(true))
+                .select(subscriptions::slice_id)
+        };
+        rows = rows.filter(slices::id.eq_any(subscribed()));
+        all = all.filter(slices::id.eq_any(subscribed()));
+    }
+    let page = rows.order((slices::name_key, slices::id)).offset(offset).limit(limit).load(conn)?;
+    Ok((page, all.get_result(conn)?))
+}
+
+/// Slices that came from `primary`.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_primary(conn: &mut Connection, primary: Id) -> Result<Vec<SliceView>, StoreError> {
+    Ok(with_published!()
+        .filter(slices::primary_id.eq(primary))
+        .select((slices::all_columns, PUBLISHED))
+        .order(slices::name_key)
+        .load(conn)?)
+}
+
+/// Takes the row for writing until the transaction ends: on PostgreSQL two editors of one draft queue here.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
+    match conn {
+        // BEGIN IMMEDIATE has locked out every other writer.
+        Connection::Sqlite(conn) => Ok(slices::table.find(id).first(conn).optional()?),
+        Connection::Postgres(conn) => Ok(slices::table.find(id).for_update().first(conn).optional()?),
+    }
+}
+
+/// Opens or closes the slice for sync, with or without a lock's owner and end.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_lock(
+    conn: &mut Connection,
+    id: Id,
+    allow_sync: bool,
+    lock: Option<(&str, Timestamp)>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(slices::table.find(id))
+        .set((
+            slices::allow_sync.eq(allow_sync),
+            slices::lock_owner.eq(lock.map(|(owner, _until)| owner)),
+            slices::lock_expires_at.eq(lock.map(|(_owner, until)| until)),
+            slices::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Makes `version` the published one, if `from` still is: the switch.
+///
+/// # Errors
+/// What SQL reports.
+pub fn switch(conn: &mut Connection, id: Id, from: i64, version: i64, now: Timestamp) -> Result<bool, StoreError> {
+    let switched = diesel::update(slices::table.find(id).filter(slices::current_version.eq(from)))
+        .set((slices::current_version.eq(version), slices::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(switched == 1)
+}
+
+/// Notes the outcome of a sync attempt on a secondary.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_sync_status(conn: &mut Connection, id: Id, status: &str, now: Timestamp) -> Result<(), StoreError> {
+    let target = slices::table.find(id);
+    match status {
+        "updating" => diesel::update(target)
+            .set((slices::sync_status.eq(status), slices::last_sync_attempt.eq(now), slices::updated_at.eq(now)))
+            .execute(conn)?,
+        "success" => diesel::update(target)
+            .set((slices::sync_status.eq(status), slices::last_good_sync.eq(now), slices::updated_at.eq(now)))
+            .execute(conn)?,
+        _ => diesel::update(target)
+            .set((slices::sync_status.eq(status), slices::updated_at.eq(now)))
+            .execute(conn)?,
+    };
+    Ok(())
+}
+
+/// Writes name and type, as the primary now says.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the name exists.
+pub fn rename(conn: &mut Connection, id: Id, name: &str, slice_type: &str, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(slices::table.find(id))
+        .set((
+            slices::name.eq(name),
+            slices::name_key.eq(super::company::name_key(name)),
+            slices::slice_type.eq(slice_type),
+            slices::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}

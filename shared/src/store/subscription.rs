@@ -1,0 +1,166 @@
+//! Subscriptions: which company gets which slice.
+
+use diesel::prelude::*;
+
+use super::schema::{slices, subscriptions};
+use super::{Connection, StoreError};
+use crate::wire::{Id, Timestamp};
+
+/// A row of `subscriptions`. `company_id` is always "the other party": on a secondary the primary's company.
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = subscriptions)]
+pub struct SubscriptionRow {
+    /// The same on both nodes.
+    pub id: Id,
+    /// What is subscribed to.
+    pub slice_id: Id,
+    /// The other party.
+    pub company_id: Id,
+    /// As written.
+    pub name: String,
+    /// In lower case: unique ignoring case.
+    pub name_key: String,
+    /// May be empty.
+    pub description: String,
+    /// Inactive ones neither sync nor grant access.
+    pub active: bool,
+    /// When the row was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Adds a subscription.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when id, name or the pair exist; [`StoreError::Reference`] for an unknown slice or company.
+pub fn insert(conn: &mut Connection, row: &SubscriptionRow) -> Result<(), StoreError> {
+    diesel::insert_into(subscriptions::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// The subscription with this id.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, id: Id) -> Result<Option<SubscriptionRow>, StoreError> {
+    Ok(subscriptions::table.find(id).first(conn).optional()?)
+}
+
+/// The subscription of this name, ignoring case.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SubscriptionRow>, StoreError> {
+    Ok(subscriptions::table
+        .filter(subscriptions::name_key.eq(super::company::name_key(name)))
+        .first(conn)
+        .optional()?)
+}
+
+/// The subscription of a company to a slice.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_pair(
+    conn: &mut Connection,
+    slice_id: Id,
+    company_id: Id,
+) -> Result<Option<SubscriptionRow>, StoreError> {
+    Ok(subscriptions::table
+        .filter(subscriptions::slice_id.eq(slice_id))
+        .filter(subscriptions::company_id.eq(company_id))
+        .first(conn)
+        .optional()?)
+}
+
+/// Subscriptions by name, only those of `company` if given, and how many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list(
+    conn: &mut Connection,
+    company: Option<Id>,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<SubscriptionRow>, i64), StoreError> {
+    let mut rows = subscriptions::table.into_boxed();
+    let mut all = subscriptions::table.count().into_boxed();
+    if let Some(id) = company {
+        rows = rows.filter(subscriptions::company_id.eq(id));
+        all = all.filter(subscriptions::company_id.eq(id));
+    }
+    let page = rows.order((subscriptions::name_key, subscriptions::id)).offset(offset).limit(limit).load(conn)?;
+    Ok((page, all.get_result(conn)?))
+}
+
+/// Every subscription of a company, active or not, in a stable order.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_company(conn: &mut Connection, company: Id) -> Result<Vec<SubscriptionRow>, StoreError> {
+    Ok(subscriptions::table
+        .filter(subscriptions::company_id.eq(company))
+        .order((subscriptions::name_key, subscriptions::id))
+        .load(conn)?)
+}
+
+/// Companies that subscribe to a slice.
+///
+/// # Errors
+/// What SQL reports.
+pub fn companies_of_slice(conn: &mut Connection, slice_id: Id) -> Result<Vec<Id>, StoreError> {
+    Ok(subscriptions::table
+        .filter(subscriptions::slice_id.eq(slice_id))
+        .order(subscriptions::company_id)
+        .select(subscriptions::company_id)
+        .load(conn)?)
+}
+
+/// Whether a company has an active subscription to a slice.
+///
+/// # Errors
+/// What SQL reports.
+pub fn grants(conn: &mut Connection, slice_id: Id, company_id: Id) -> Result<bool, StoreError> {
+    Ok(find_pair(conn, slice_id, company_id)?.is_some_and(|row| row.active))
+}
+
+/// Switches a subscription on or off.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_active(conn: &mut Connection, id: Id, active: bool, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(subscriptions::table.find(id))
+        .set((subscriptions::active.eq(active), subscriptions::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Gives the subscription of a pair the id that the primary now uses for it.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when that id exists.
+pub fn set_id(conn: &mut Connection, old: Id, new: Id, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(subscriptions::table.find(old))
+        .set((subscriptions::id.eq(new), subscriptions::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes a subscription; `false` when there was none.
+///
+/// # Errors
+/// What SQL reports.
+pub fn delete(conn: &mut Connection, id: Id) -> Result<bool, StoreError> {
+    Ok(diesel::delete(subscriptions::table.find(id)).execute(conn)? > 0)
+}
+
+/// Whether `primary` delivers `slice_id` here.
+///
+/// # Errors
+/// What SQL reports.
+pub fn slice_belongs_to(conn: &mut Connection, slice_id: Id, primary: Id) -> Result<bool, StoreError> {
+    let owner: Option<Option<Id>> =
+        slices::table.find(slice_id).select(slices::primary_id).first(conn).optional()?;
+    Ok(owner.flatten() == Some(primary))
+}

@@ -1,0 +1,75 @@
+//! Versions of slices: what was published, and what hashes it had.
+
+use diesel::prelude::*;
+
+use super::schema::slice_versions;
+use super::{Connection, StoreError};
+use crate::wire::{Id, Timestamp};
+
+/// A row of `slice_versions`.
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = slice_versions)]
+pub struct VersionRow {
+    /// Of which slice.
+    pub slice_id: Id,
+    /// 0 is the empty slice just made; each publication adds one.
+    pub version: i64,
+    /// Grains in it.
+    pub grain_count: i64,
+    /// Bytes of their payload texts.
+    pub payload_bytes: i64,
+    /// The reference's SHA-1 over ids and metadata; empty for nothing.
+    pub content_hash: String,
+    /// The same over ids only.
+    pub ids_hash: String,
+    /// LtHash16 state over grains and metadata.
+    pub set_hash: Vec<u8>,
+    /// SHA-256 of `set_hash`.
+    pub digest: Vec<u8>,
+    /// When the primary published it; `None`: never.
+    pub content_date: Option<Timestamp>,
+    /// On a secondary: the primary's epoch.
+    pub source_epoch: Option<Id>,
+    /// On a secondary: the primary's version.
+    pub source_version: Option<i64>,
+    /// When the row was made here.
+    pub created_at: Timestamp,
+}
+
+/// Adds a version.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it exists.
+pub fn insert(conn: &mut Connection, row: &VersionRow) -> Result<(), StoreError> {
+    diesel::insert_into(slice_versions::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// One version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, slice_id: Id, version: i64) -> Result<Option<VersionRow>, StoreError> {
+    Ok(slice_versions::table.find((slice_id, version)).first(conn).optional()?)
+}
+
+/// Corrects what the primary says of a version whose content is the same.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_source(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    source: (Id, i64),
+    content_date: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    diesel::update(slice_versions::table.find((slice_id, version)))
+        .set((
+            slice_versions::source_epoch.eq(source.0),
+            slice_versions::source_version.eq(source.1),
+            slice_versions::content_date.eq(content_date),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
