@@ -12,3 +12,4 @@ pub mod set_hash;
 pub mod token;
 
 pub use secret::Secret;
+pub(crate) use secret::read_line;

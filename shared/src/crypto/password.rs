@@ -1,6 +1,6 @@
 //! Passwords of people: bcrypt on a small pool of its own, off the async threads (design D4, security L1, L3).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -90,23 +90,25 @@ pub struct Passwords {
     threads: Arc<Semaphore>,
     places: Arc<Semaphore>,
     /// Verified when there is no user, so that the answer takes as long.
-    dummy: Arc<str>,
+    dummy: Arc<OnceLock<String>>,
 }
 
 impl Passwords {
-    /// Takes as long as one hash.
-    pub fn new(policy: Policy, random: &Random) -> Self {
+    /// A pool of one thread less than the machine has cores, so that requests always find one.
+    pub fn new(policy: Policy) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = cores.saturating_sub(1).max(1);
-        let dummy = bcrypt::hash_with_salt(random.bytes::<16>(), policy.cost, random.bytes())
-            .map(|parts| parts.to_string())
-            .unwrap_or_default();
         Self {
             policy,
             threads: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(threads + QUEUE)),
-            dummy: dummy.into(),
+            dummy: Arc::default(),
         }
+    }
+
+    /// Does the work of the first refusal beforehand; servers call it before they serve.
+    pub fn prepare(&self) {
+        dummy_hash(&self.dummy, self.policy.cost);
     }
 
     /// The policy in force.
@@ -133,8 +135,9 @@ impl Passwords {
     /// [`Overloaded`].
     pub async fn verify(&self, password: Secret, hash: Option<String>) -> Result<bool, Overloaded> {
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.dummy.to_string());
+        let (dummy, cost) = (Arc::clone(&self.dummy), self.policy.cost);
         self.run(move || {
+            let hash = hash.unwrap_or_else(|| dummy_hash(&dummy, cost).clone());
             let text = password.expose();
             // Too long can never have been set; it must not be told apart by time either.
             let fits = text.len() <= MAX_BYTES && !text.contains('\0');
@@ -158,6 +161,13 @@ impl Passwords {
     }
 }
 
+/// Of no password in particular: whether it matches is never looked at.
+fn dummy_hash(dummy: &OnceLock<String>, cost: u32) -> &String {
+    dummy.get_or_init(|| {
+        bcrypt::hash_with_salt("dummy", cost, [0x5a; 16]).map(|parts| parts.to_string()).unwrap_or_default()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_hashed_verifies_and_nothing_longer_does() {
-        let passwords = Passwords::new(policy(), &Random::System);
+        let passwords = Passwords::new(policy());
         let long = "violet-otter-marble-".repeat(4)[..72].to_owned();
         let checked = policy().check(long.as_str().into(), &[]).unwrap();
         let hash = passwords.hash(checked, &Random::System).await.unwrap();
@@ -191,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_is_told_so_at_once() {
-        let passwords = Passwords::new(policy(), &Random::System);
+        let passwords = Passwords::new(policy());
         let _all = Arc::clone(&passwords.places).acquire_many_owned(
             u32::try_from(passwords.places.available_permits()).unwrap(),
         ).await.unwrap();

@@ -308,7 +308,7 @@ pub fn added_between(
     Ok(rows.order((grains::added_in, grains::id)).limit(limit).load(conn)?)
 }
 
-/// (id, digest) of what was there in `from` and was removed up to `to`, by (version, id), behind `after`.
+/// What was there in `from` and was removed up to `to`, by (version of removal, id), behind `after`.
 ///
 /// # Errors
 /// What SQL reports.
@@ -319,18 +319,17 @@ pub fn removed_between(
     to: i64,
     after: Option<(i64, Id)>,
     limit: i64,
-) -> Result<Vec<(i64, Id)>, StoreError> {
+) -> Result<Vec<GrainRow>, StoreError> {
     let mut rows = grains::table
         .filter(grains::slice_id.eq(slice_id))
         .filter(grains::added_in.le(from))
         .filter(grains::removed_in.gt(from))
         .filter(grains::removed_in.le(to))
-        .select((grains::removed_in.assume_not_null(), grains::id))
+        .select(COLUMNS)
         .into_boxed();
     if let Some((version, id)) = after {
-        rows = rows.filter(
-            grains::removed_in.gt(version).or(grains::removed_in.eq(version).and(grains::id.gt(id))),
-        );
+        rows = rows
+            .filter(grains::removed_in.gt(version).or(grains::removed_in.eq(version).and(grains::id.gt(id))));
     }
     Ok(rows.order((grains::removed_in, grains::id)).limit(limit).load(conn)?)
 }
@@ -423,31 +422,8 @@ pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Re
     Ok(touched)
 }
 
-/// Number of grains and payload bytes of a version.
-///
-/// # Errors
-/// What SQL reports.
-pub fn totals(conn: &mut Connection, slice_id: Id, version: i64) -> Result<(i64, i64), StoreError> {
-    use diesel::dsl::count_star;
-    let count = at!(slice_id, version).select(count_star()).first(conn)?;
-    // `sum` of bigint is numeric on PostgreSQL; adding up pages keeps one type on both.
-    let mut bytes = 0_i64;
-    let mut after = None;
-    loop {
-        let mut rows = at!(slice_id, version).select((grains::id, grains::payload_bytes)).into_boxed();
-        if let Some(after) = after {
-            rows = rows.filter(grains::id.gt(after));
-        }
-        let page: Vec<(Id, i64)> = rows.order(grains::id).limit(10_000).load(conn)?;
-        let Some((last, _bytes)) = page.last() else { break };
-        after = Some(*last);
-        bytes += page.iter().map(|(_id, bytes)| bytes).sum::<i64>();
-    }
-    Ok((count, bytes))
-}
-
-/// Grains of all slices as seen by staff (drafts, `subscriber` absent) or by a company (published versions of what
-/// it actively subscribes to), in id order; and how many there are.
+/// Grains of all slices in id order, and how many there are: of what `subscriber` actively subscribes to, or of
+/// everything, with the drafts of own slices.
 ///
 /// # Errors
 /// What SQL reports.
@@ -458,21 +434,30 @@ pub fn list(
     limit: i64,
 ) -> Result<(Vec<GrainRow>, i64), StoreError> {
     use super::schema::slices;
-    let Some(company) = subscriber else {
-        let live = || grains::table.filter(grains::removed_in.is_null());
-        let rows = live().order((grains::id, grains::slice_id)).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
-        return Ok((rows, live().count().get_result(conn)?));
-    };
-    let published = || {
+    let order = (grains::id, grains::slice_id);
+    if let Some(company) = subscriber {
+        let rows = || {
+            grains::table
+                .inner_join(slices::table.inner_join(subscriptions::table))
+                .filter(subscriptions::company_id.eq(company))
+                .filter(subscriptions::active.eq(true))
+                .filter(grains::added_in.le(slices::current_version))
+                .filter(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())))
+        };
+        let page = rows().order(order).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
+        return Ok((page, rows().count().get_result(conn)?));
+    }
+    let rows = || {
+        let published = grains::added_in
+            .le(slices::current_version)
+            .and(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())));
+        let in_own_draft = slices::primary_id.is_null().and(grains::removed_in.is_null());
         grains::table
-            .inner_join(slices::table.inner_join(subscriptions::table))
-            .filter(subscriptions::company_id.eq(company))
-            .filter(subscriptions::active.eq(true))
-            .filter(grains::added_in.le(slices::current_version))
-            .filter(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())))
+            .inner_join(slices::table)
+            .filter(in_own_draft.or(slices::primary_id.is_not_null().and(published.assume_not_null())))
     };
-    let rows = published().order((grains::id, grains::slice_id)).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
-    Ok((rows, published().count().get_result(conn)?))
+    let page = rows().order(order).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
+    Ok((page, rows().count().get_result(conn)?))
 }
 
 /// Grains of one version in id order, and how many there are.

@@ -1,0 +1,110 @@
+//! `account create`: a login on this node, made without one.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{Failure, Global, output, prompt};
+use crate::crypto::Secret;
+use crate::node::service;
+use crate::wire::server::ServerRole;
+use crate::wire::user::{CreateUser, Role};
+
+/// Logins of people.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Account {
+    /// Add a login
+    #[command(after_help = "Example: account create -u anna --company 'Retail Parts' --password-stdin < password.txt")]
+    Create(Create),
+}
+
+/// Options of `account create`.
+#[derive(Args, Clone, Debug)]
+pub struct Create {
+    /// User name: 3 to 30 of A-Z a-z 0-9 _ ~ . -
+    #[arg(short, long, value_name = "NAME")]
+    pub username: String,
+    /// Password (seen by other users of this machine: prefer --password-stdin)
+    #[arg(short, long, value_name = "PASS", conflicts_with = "password_stdin")]
+    pub password: Option<Secret>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// What it may do [default: company-admin with --company, else admin]
+    #[arg(long, value_enum)]
+    pub role: Option<AccountRole>,
+    /// Company it belongs to, by id or name [default: the owner of this node]
+    #[arg(long, value_name = "ID|NAME")]
+    pub company: Option<String>,
+    /// E-mail address
+    #[arg(long, value_name = "E-MAIL", default_value = "")]
+    pub email: String,
+    /// Given name [default: the user name]
+    #[arg(long, value_name = "NAME")]
+    pub first_name: Option<String>,
+    /// Family name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub last_name: String,
+}
+
+/// Roles that a person can have.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum AccountRole {
+    /// Everything on this node
+    SuperAdmin,
+    /// Everything but other admins
+    Admin,
+    /// The rows of one company
+    CompanyAdmin,
+}
+
+impl AccountRole {
+    fn role(self) -> Role {
+        match self {
+            Self::SuperAdmin => Role::SuperAdmin,
+            Self::Admin => Role::Admin,
+            Self::CompanyAdmin => Role::CompanyAdmin,
+        }
+    }
+}
+
+/// Runs `account …` on a node of `server_role`.
+///
+/// # Errors
+/// A sentence and its exit code.
+pub async fn run(global: &Global, command: Account, server_role: ServerRole) -> Result<(), Failure> {
+    let Account::Create(create) = command;
+    let node = global.open(server_role).await?.node;
+    let company = match &create.company {
+        Some(company) => service::company::find(&node, company.clone())
+            .await
+            .map_err(|_missing| Failure::failed(format!("there is no company \"{company}\" here")))?,
+        None => service::company::find(&node, node.server_id().to_string()).await?,
+    };
+    let is_partner = company.id != node.server_id();
+    let role = create.role.map_or(if is_partner { Role::CompanyAdmin } else { Role::Admin }, AccountRole::role);
+    if is_partner && role.is_staff() {
+        return Err(Failure::usage(format!(
+            "\"{}\" is a partner: its logins can be company-admin only, staff belongs to \"{}\"",
+            company.name, node.server.server_name
+        )));
+    }
+    let password = match create.password {
+        Some(password) => password,
+        None => prompt::new_password(create.password_stdin, "password", "--password-stdin")?,
+    };
+    let body = CreateUser {
+        first_name: create.first_name.unwrap_or_else(|| create.username.clone()),
+        last_name: create.last_name,
+        username: create.username,
+        password_confirm: Secret::default(),
+        password,
+        email: create.email,
+        phone: String::new(),
+        company_id: company.id,
+        role: role.number(),
+        active: Some(true),
+    };
+    let user = service::user::insert(&node, body, role).await?;
+    output::print(global.json, &user, || {
+        format!("added {} (role {}) of \"{}\"", user.username, user.role, company.name)
+    })
+}

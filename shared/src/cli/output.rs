@@ -1,0 +1,60 @@
+//! Printing results: text for people, one JSON document for machines.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::Failure;
+
+/// Prints `text`, or `value` as JSON.
+///
+/// # Errors
+/// A closed or full standard output.
+pub fn print(as_json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    let line = if as_json {
+        serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?
+    } else {
+        text()
+    };
+    write_line(&line)
+}
+
+/// Prints one line or block.
+///
+/// # Errors
+/// A closed or full standard output.
+pub fn write_line(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // `… | head` closed it: what was asked for was printed.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Rows under a heading, columns as wide as their widest cell.
+pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .chain(heading.get(column).map(|cell| cell.chars().count()))
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> =
+            cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(&mut heading.iter().copied())];
+    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.join("\n")
+}
+
+/// `1.5 MB`, for people.
+pub fn size(bytes: i64) -> String {
+    let bytes = u64::try_from(bytes).unwrap_or_default();
+    indicatif::HumanBytes(bytes).to_string()
+}

@@ -1,0 +1,139 @@
+//! Who calls: from the bearer token to a [`Principal`], with one indexed read for every request (design D6).
+
+use std::future::{Ready, ready};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+
+use super::{Error, Node};
+use crate::crypto::token::{self, Claims};
+use crate::crypto::api_key;
+use crate::store;
+use crate::store::api_key::ApiKeyRow;
+use crate::wire::user::Role;
+use crate::wire::{Id, Timestamp};
+
+/// The authenticated caller; its rights are the database's, not the token's.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Its row.
+    pub user_id: i64,
+    /// As written.
+    pub username: String,
+    /// Whom it belongs to.
+    pub company_id: Id,
+    /// What it may do.
+    pub role: Role,
+    /// For a machine: which key it logged in with.
+    pub key_id: Option<Id>,
+}
+
+impl Principal {
+    /// The node's own staff (roles 100 and 110).
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require_staff(&self) -> Result<(), Error> {
+        if self.role.is_staff() { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    /// A company admin or staff.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require_company_admin(&self) -> Result<(), Error> {
+        if self.role <= Role::CompanyAdmin { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    /// Staff, or an admin of this very company.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require_company(&self, company_id: Id) -> Result<(), Error> {
+        if self.role.is_staff() || (self.role == Role::CompanyAdmin && self.company_id == company_id) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
+    }
+
+    /// Whose rows a list shows: `None` for all.
+    pub fn scope(&self) -> Option<Id> {
+        if self.role.is_staff() { None } else { Some(self.company_id) }
+    }
+}
+
+impl FromRequest for Principal {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Principal>().cloned().ok_or(Error::Unauthenticated))
+    }
+}
+
+/// Middleware: lets only requests with a good token through, and leaves the [`Principal`] in them.
+///
+/// # Errors
+/// What comes from further in.
+pub async fn authenticate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse, actix_web::Error> {
+    match principal(&request).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            Ok(next.call(request).await?.map_into_boxed_body())
+        }
+        // As a response: a middleware's `Err` would lose the request, and with it the headers around it.
+        Err(error) => Ok(request.error_response(error)),
+    }
+}
+
+async fn principal(request: &ServiceRequest) -> Result<Principal, Error> {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    // "Bearer" to the letter, as the reference wants it.
+    let bearer = header.and_then(|text| text.strip_prefix("Bearer ")).ok_or(Error::Unauthenticated)?;
+    let node = request.app_data::<web::Data<Node>>().ok_or_else(|| Error::Internal("no node".to_owned()))?;
+    let now = node.clock.now();
+    let claims = token::verify(&node.tokens, node.server_id(), bearer, now).ok_or(Error::Unauthenticated)?;
+    live(node, claims, now).await?.ok_or(Error::Unauthenticated)
+}
+
+/// The caller behind good claims, if its credential still is good too.
+async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<Principal>, Error> {
+    let machine = if claims.sid.is_none() { api_key::key_id(&claims.sub) } else { None };
+    let (user, company_active, key_id) = match (machine, claims.sid) {
+        (Some(key_id), _) => {
+            let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
+            match found {
+                Some((key, user, active)) if accepts(&key, now) && key.generation == claims.generation => {
+                    (user, active, Some(key_id))
+                }
+                _ => return Ok(None),
+            }
+        }
+        (None, Some(session)) => match node.store.read(move |conn| store::session::find_live(conn, session)).await? {
+            Some((user, active)) if user.generation == claims.generation => (user, active, None),
+            _ => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    let role = Role::from_number(user.role);
+    Ok(role.filter(|_role| user.active && company_active && user.id == claims.id).map(|role| Principal {
+        user_id: user.id,
+        username: user.username,
+        company_id: user.company_id,
+        role,
+        key_id,
+    }))
+}
+
+/// Whether a key is good now.
+pub(in crate::node) fn accepts(key: &ApiKeyRow, now: Timestamp) -> bool {
+    let in_time = key.valid_until.is_none_or(|until| now < until);
+    matches!(key.state.as_str(), "active" | "overlap") && in_time
+}

@@ -1,0 +1,158 @@
+//! Reading request bodies as the reference does: JSON only if it says so, members matched ignoring case, unknown ones
+//! ignored, `null` as absent. Repeated members are refused.
+
+use std::fmt;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, web};
+use futures_util::StreamExt as _;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::error::Error;
+
+/// For everything but grains.
+pub const SMALL: usize = 64 * 1024;
+/// For slices, whose metadata may be long.
+pub const MEDIUM: usize = 1024 * 1024;
+/// For a grain: 64 MiB of payload and what escaping adds.
+pub const GRAIN: usize = 80 * 1024 * 1024;
+
+/// Reads the body as `T`; anything but JSON leaves it empty, and so fails validation, as in the reference.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], [`Error::EncodedBody`], or [`Error::BadRequest`] naming what is malformed.
+pub async fn read<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<T, Error> {
+    let header = |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Error::EncodedBody);
+    }
+    let is_json = header(header::CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
+    let bytes = read_bytes(payload, limit).await?;
+    let members = if is_json && !bytes.is_empty() { parse(&bytes)? } else { Map::new() };
+    drop(bytes);
+    T::deserialize(Value::Object(members)).map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
+}
+
+async fn read_bytes(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Error> {
+    let mut bytes = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| Error::BadRequest(format!("the body broke off: {error}")))?;
+        if bytes.len().saturating_add(chunk.len()) > limit {
+            return Err(Error::BodyTooLarge(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let malformed = |error: serde_json::Error| Error::BadRequest(format!("malformed JSON: {error}"));
+    let members = json.deserialize_map(Members).map_err(malformed)?;
+    json.end().map_err(malformed)?;
+    Ok(members)
+}
+
+/// All wire names are lower case, so folding the keys is matching them ignoring case.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut members = Map::new();
+        let mut seen = std::collections::HashSet::new();
+        while let Some((key, value)) = access.next_entry::<String, Value>()? {
+            let key = key.to_lowercase();
+            if !seen.insert(key.clone()) {
+                return Err(serde::de::Error::custom(format!("member {key:?} is repeated")));
+            }
+            if !value.is_null() {
+                members.insert(key, value);
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Collects what is wrong with a body, in the reference's words.
+#[derive(Default)]
+pub struct Rules(Vec<String>);
+
+impl Rules {
+    /// Names the Go field of a member that must not be empty; returns whether it is given.
+    pub fn required(&mut self, field: &str, given: bool) -> bool {
+        if !given {
+            self.0.push(format!("{field} is required, but was not received"));
+        }
+        given
+    }
+
+    /// At least `least` characters, if given at all.
+    pub fn min(&mut self, field: &str, text: &str, least: usize) {
+        if text.chars().count() < least {
+            self.0.push(format!("{field}'s value or length is less than allowed"));
+        }
+    }
+
+    /// Required and at least `least` characters.
+    pub fn name(&mut self, field: &str, text: &str, least: usize) {
+        if self.required(field, !text.is_empty()) {
+            self.min(field, text, least);
+            if text.chars().count() > 255 {
+                self.0.push(format!("{field}'s value or length is bigger than allowed"));
+            }
+        }
+    }
+
+    /// Adds a sentence unless `holds`.
+    pub fn holds(&mut self, holds: bool, otherwise: &str) {
+        if !holds {
+            self.0.push(otherwise.to_owned());
+        }
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every sentence.
+    pub fn check(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+}
+
+/// Text that both databases can keep.
+///
+/// # Errors
+/// [`Error::BadRequest`] for a NUL, which PostgreSQL has no way to store.
+pub fn no_nul(field: &str, text: &str) -> Result<(), Error> {
+    if text.contains('\0') { Err(Error::BadRequest(format!("{field} must not hold a NUL character"))) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn members_match_ignoring_case_and_null_is_absent() {
+        let members = parse(br#"{"Payload_Len": 3, "X": null, "unknown": [1]}"#).unwrap();
+        assert_eq!(members.get("payload_len"), Some(&3.into()));
+        assert!(!members.contains_key("x"));
+    }
+
+    #[test]
+    fn repeated_members_and_anything_but_one_object_are_refused() {
+        for text in [r#"{"a":1,"A":2}"#, r#"{"a":null,"a":1}"#, "[]", "{", r#"{"username":"#, "{} {}", "\"x\"", "{\"a\":1}x"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a service can refuse, and the one table that turns it into status, code and message.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::crypto::password::Overloaded;
+use crate::store::StoreError;
+use crate::wire::error::Message;
+
+/// Why a request is refused. Its `Display` is the message a client sees.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No or no valid token. The reference answers with an empty body.
+    #[error("Unauthorized")]
+    Unauthenticated,
+    /// A login or refresh that failed: one answer for every cause (design D4).
+    #[error("Authentication Error.")]
+    LoginRefused,
+    /// The caller's role does not allow it, or the row is another company's.
+    #[error("Forbidden")]
+    Forbidden,
+    /// The member exists, but not for this caller.
+    #[error("{0} cannot be set here")]
+    ForbiddenMember(&'static str),
+    /// Primaries and secondaries offer different things.
+    #[error("resource is not allowed with this server-role")]
+    WrongServerRole,
+    /// No active subscription.
+    #[error("No Access to this slice")]
+    NoAccessToSlice,
+    /// One thing is wrong with the request.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Members that break rules, a sentence each.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// The body is larger than this route takes.
+    #[error("body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// Compressed bodies are not taken.
+    #[error("send the body without Content-Encoding")]
+    EncodedBody,
+    /// No such row.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// It exists already, or is in use.
+    #[error("{0}")]
+    Conflict(String),
+    /// Somebody else edits the slice.
+    #[error("slice is locked by {owner} until {until}")]
+    Locked {
+        /// User name.
+        owner: String,
+        /// End of the lock.
+        until: crate::wire::Timestamp,
+    },
+    /// Another run of the same primary has not ended.
+    #[error("a sync with this primary is already running")]
+    SyncRunning,
+    /// The other server refused, failed or could not be reached.
+    #[error("{0}")]
+    Upstream(String),
+    /// The other server could not be reached at all: worth another try.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A run in which slices failed: a reason each. The others are committed.
+    #[error("{}", .0.join("; "))]
+    SlicesFailed(Vec<String>),
+    /// What was asked for needs a step that was never done.
+    #[error("{0}")]
+    NotConfigured(String),
+    /// All hashing threads are taken.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The database refused; clients see only what they can act on.
+    #[error("{}", public_text(.0))]
+    Store(#[from] StoreError),
+    /// A fault of ours; the text is for the log.
+    #[error("internal error: the server's log has the details under this request id")]
+    Internal(String),
+}
+
+fn public_text(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Conflict(_) => "already exists",
+        StoreError::Reference(_) => "a related row is missing or still in use",
+        StoreError::Busy => "the database is busy: try again",
+        StoreError::Full => "the server has no space left: nothing was changed",
+        StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
+            "the database is not available: try again"
+        }
+        StoreError::Internal(_) => "internal error: the server's log has the details under this request id",
+    }
+}
+
+impl Error {
+    /// Status and stable code: the one table.
+    pub fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            Self::LoginRefused => (StatusCode::UNAUTHORIZED, "login_refused"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ForbiddenMember(_) => (StatusCode::FORBIDDEN, "forbidden_member"),
+            Self::WrongServerRole => (StatusCode::FORBIDDEN, "wrong_server_role"),
+            Self::NoAccessToSlice => (StatusCode::FORBIDDEN, "no_access_to_slice"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Locked { .. } => (StatusCode::CONFLICT, "locked"),
+            Self::SyncRunning => (StatusCode::CONFLICT, "sync_running"),
+            Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
+            Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "unreachable"),
+            Self::SlicesFailed(_) => (StatusCode::BAD_GATEWAY, "slices_failed"),
+            Self::NotConfigured(_) => (StatusCode::BAD_REQUEST, "not_configured"),
+            Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Store(error) => match error {
+                StoreError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+                StoreError::Reference(_) => (StatusCode::CONFLICT, "reference"),
+                StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
+                StoreError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+                StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+                }
+                StoreError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            },
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// What the client reads.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Invalid(texts) | Self::SlicesFailed(texts) => Message::Many(texts.clone()),
+            other => Message::One(other.to_string()),
+        }
+    }
+
+    /// What only the log should read.
+    pub fn private_text(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => Some(error.to_string()),
+            Self::Internal(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    /// Status and headers; [`crate::server::request`] adds the body, which needs the request's id.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Self::Unauthenticated => {
+                response.insert_header(("www-authenticate", "Bearer error=\"invalid_token\""));
+            }
+            Self::LoginRefused => {
+                response.insert_header(("www-authenticate", "Bearer"));
+                response.insert_header(("cache-control", "no-store"));
+            }
+            Self::Overloaded(_) | Self::Store(StoreError::Busy | StoreError::Unavailable(_)) => {
+                response.insert_header(("retry-after", "1"));
+            }
+            _ => {}
+        }
+        response.finish()
+    }
+}

@@ -1,0 +1,53 @@
+//! What both servers serve: routes decode and encode, services decide, the store runs SQL.
+
+pub mod auth;
+pub mod body;
+pub mod error;
+pub mod open;
+pub mod query;
+pub mod reply;
+pub mod routes;
+pub mod service;
+
+use crate::clock::{Clock, Random};
+use crate::crypto::keyring::{SealRing, TokenRing};
+use crate::crypto::password::Passwords;
+use crate::store::Store;
+use crate::wire::Id;
+use crate::wire::server::{Server, ServerRole};
+
+pub use auth::Principal;
+pub use error::Error;
+
+/// A running node: what every route and command needs. No globals.
+pub struct Node {
+    /// The database.
+    pub store: Store,
+    /// Where "now" comes from.
+    pub clock: Clock,
+    /// Where random bytes come from.
+    pub random: Random,
+    /// Who this node is.
+    pub server: Server,
+    /// Keys of access and refresh tokens.
+    pub tokens: TokenRing,
+    /// Keys of api-keys; a secondary has none.
+    pub seals: Option<SealRing>,
+    /// Hashing of people's passwords.
+    pub passwords: Passwords,
+}
+
+impl Node {
+    /// The company that owns this node.
+    pub fn server_id(&self) -> Id {
+        self.server.server_id
+    }
+
+    /// Refuses what this node's role does not offer.
+    ///
+    /// # Errors
+    /// [`Error::WrongServerRole`].
+    pub fn require_role(&self, role: ServerRole) -> Result<(), Error> {
+        if self.server.server_role == role { Ok(()) } else { Err(Error::WrongServerRole) }
+    }
+}

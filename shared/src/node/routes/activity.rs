@@ -1,0 +1,36 @@
+//! `/v1/activity`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::node::query::Query;
+use crate::node::service::activity as service;
+use crate::node::{Error, Node, Principal, body, reply};
+
+pub(super) async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let body = body::read(&request, payload, body::SMALL).await?;
+    reply::created(&request, &service::create(&node, &who, body).await?)
+}
+
+pub(super) async fn list(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let paging = Query::of(&request)?.paging();
+    reply::ok(&request, &service::list(&node, &who, paging).await?)
+}
+
+pub(super) async fn view(
+    request: HttpRequest,
+    id: web::Path<String>,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = id.parse().map_err(|_not_a_number| Error::BadRequest("invalid activity id".to_owned()))?;
+    reply::ok(&request, &service::view(&node, &who, id).await?)
+}

@@ -1,0 +1,223 @@
+//! Companies: who may see, make and change them.
+
+use std::collections::HashMap;
+
+use crate::node::body::{Rules, no_nul};
+use crate::node::query::offset;
+use crate::node::{Error, Node, Principal};
+use crate::store::company::{CompanyRow, name_key};
+use crate::store::{self, Connection, StoreError};
+use crate::wire::company::{Company, CreateCompany, UpdateCompany};
+use crate::wire::page::{Page, Paging};
+use crate::wire::Id;
+
+const MISSING: Error = Error::NotFound("Company does not exist.");
+
+/// Adds a company.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`], [`Error::Conflict`].
+pub async fn create(node: &Node, who: &Principal, body: CreateCompany) -> Result<Company, Error> {
+    let row = new_row(node, body)?;
+    who.require_staff()?;
+    insert(node, row).await
+}
+
+/// Checks what a company needs; used by the command line too.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn new_row(node: &Node, body: CreateCompany) -> Result<CompanyRow, Error> {
+    let mut rules = Rules::default();
+    rules.name("Name", body.name.trim(), 3);
+    rules.check()?;
+    no_nul("Name", &body.name)?;
+    no_nul("SyncAddr", &body.sync_addr)?;
+    let now = node.clock.now();
+    let name = body.name.trim().to_owned();
+    Ok(CompanyRow {
+        id: body.id.given().unwrap_or_else(|| node.random.id()),
+        name_key: name_key(&name),
+        name,
+        sync_addr: address(&body.sync_addr),
+        active: body.active,
+        key_generation: 0,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Adds a checked row.
+///
+/// # Errors
+/// [`Error::Conflict`].
+pub async fn insert(node: &Node, row: CompanyRow) -> Result<Company, Error> {
+    node.store
+        .write(move |conn| {
+            if store::company::find(conn, row.id)?.is_some() {
+                return Err(Error::Conflict("Company id already exists.".to_owned()));
+            }
+            refuse_taken(conn, &row)?;
+            store::company::insert(conn, &row)?;
+            Ok(to_wire(row, None))
+        })
+        .await
+}
+
+fn refuse_taken(conn: &mut Connection, row: &CompanyRow) -> Result<(), Error> {
+    if store::company::find_by_name(conn, &row.name)?.is_some_and(|other| other.id != row.id) {
+        return Err(Error::Conflict("Company name already exists.".to_owned()));
+    }
+    if let Some(addr) = &row.sync_addr
+        && store::company::find_by_addr(conn, addr)?.is_some_and(|other| other.id != row.id)
+    {
+        return Err(Error::Conflict("Company sync_addr already exists.".to_owned()));
+    }
+    Ok(())
+}
+
+/// One company with its users.
+///
+/// # Errors
+/// [`Error::Forbidden`] for another's, [`Error::NotFound`].
+pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Company, Error> {
+    who.require_company(id)?;
+    node.store
+        .read(move |conn| {
+            let row = store::company::find(conn, id)?.ok_or(MISSING)?;
+            let mut company = with_sync_users(conn, vec![row])?.pop().ok_or(MISSING)?;
+            let (users, _total) = store::user::list(conn, Some(id), 0, i64::from(u16::MAX))?;
+            company.users = (!users.is_empty()).then(|| users.into_iter().map(super::user::to_wire).collect());
+            Ok(company)
+        })
+        .await
+}
+
+/// Companies by name: all for staff, his own for a company admin.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a machine.
+pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<Company>, Error> {
+    who.require_company_admin()?;
+    let scope = who.scope();
+    node.store
+        .read(move |conn| {
+            let (rows, total) = store::company::list(conn, scope, offset(&paging), paging.page_size)?;
+            paging.items_total = total;
+            Ok(Page::new(with_sync_users(conn, rows)?, paging))
+        })
+        .await
+}
+
+/// Changes what the body names. On a secondary the key of a primary is set elsewhere (see the secondary's `partner`).
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`], [`Error::ForbiddenMember`], [`Error::NotFound`], [`Error::Conflict`].
+pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -> Result<Company, Error> {
+    let mut rules = Rules::default();
+    if let Some(name) = body.name.as_deref().filter(|name| !name.is_empty()) {
+        rules.name("Name", name, 3);
+    }
+    rules.check()?;
+    who.require_company(id)?;
+    if body.sync_user_id.is_some() {
+        return Err(Error::ForbiddenMember("sync_user_id"));
+    }
+    // A tenant that could switch itself on would undo what staff switched off.
+    if body.active.is_some() && !who.role.is_staff() {
+        return Err(Error::ForbiddenMember("active"));
+    }
+    let now = node.clock.now();
+    node.store
+        .write(move |conn| {
+            let mut row = store::company::find(conn, id)?.ok_or(MISSING)?;
+            if let Some(name) = body.name.filter(|name| !name.is_empty()) {
+                no_nul("Name", &name)?;
+                row.name_key = name_key(name.trim());
+                row.name = name.trim().to_owned();
+            }
+            if let Some(addr) = body.sync_addr {
+                no_nul("SyncAddr", &addr)?;
+                row.sync_addr = address(&addr);
+            }
+            if let Some(active) = body.active {
+                row.active = active;
+            }
+            row.updated_at = now;
+            refuse_taken(conn, &row)?;
+            store::company::update(conn, &row)?;
+            with_sync_users(conn, vec![row])?.pop().ok_or(MISSING)
+        })
+        .await
+}
+
+/// Removes a company that has neither users nor subscriptions.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Conflict`].
+pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
+    who.require_staff()?;
+    node.store
+        .write(move |conn| match store::company::delete(conn, id) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MISSING),
+            Err(StoreError::Reference(_)) => {
+                Err(Error::Conflict("Company has users or subscriptions: delete them first.".to_owned()))
+            }
+            Err(other) => Err(other.into()),
+        })
+        .await
+}
+
+/// The company with this id or, ignoring case, this name: how commands name one.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn find(node: &Node, id_or_name: String) -> Result<CompanyRow, Error> {
+    node.store
+        .read(move |conn| {
+            let by_id = match id_or_name.parse() {
+                Ok(id) => store::company::find(conn, id)?,
+                Err(_not_an_id) => None,
+            };
+            let found = match by_id {
+                Some(row) => Some(row),
+                None => store::company::find_by_name(conn, &id_or_name)?,
+            };
+            found.ok_or(MISSING)
+        })
+        .await
+}
+
+/// Whitespace and a trailing slash do not make another address; no text is no address.
+fn address(text: &str) -> Option<String> {
+    let text = text.trim().trim_end_matches('/');
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+pub(super) fn with_sync_users(conn: &mut Connection, rows: Vec<CompanyRow>) -> Result<Vec<Company>, StoreError> {
+    let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
+    let sync_users: HashMap<Id, i64> = store::company::sync_users(conn, &ids)?.into_iter().collect();
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let sync_user = sync_users.get(&row.id).copied();
+            to_wire(row, sync_user)
+        })
+        .collect())
+}
+
+/// As it crosses the wire.
+pub fn to_wire(row: CompanyRow, sync_user_id: Option<i64>) -> Company {
+    Company {
+        id: row.id,
+        name: row.name,
+        sync_addr: row.sync_addr.unwrap_or_default(),
+        sync_user_id,
+        has_api_key: None,
+        active: row.active,
+        created_at: Some(row.created_at),
+        updated_at: Some(row.updated_at),
+        users: None,
+    }
+}

@@ -1,0 +1,252 @@
+//! Grains: staff edit the draft of a primary; companies read published versions.
+
+use super::slice::{editable, require_access, shown_version, to_wire as slice_to_wire};
+use crate::crypto::set_hash::grain_digest;
+use crate::node::body::{Rules, no_nul};
+use crate::node::query::offset;
+use crate::node::{Error, Node, Principal};
+use crate::payload::Encoding;
+use crate::store::grain::{GrainRow, NewGrain};
+use crate::store::slice::SliceRow;
+use crate::store::{self, Connection};
+use crate::wire::grain::{CreateGrain, Grain};
+use crate::wire::page::{Page, Paging};
+use crate::wire::server::ServerRole;
+use crate::wire::{Id, Timestamp};
+
+const MISSING: Error = Error::NotFound("Grain does not exist.");
+/// Payload bytes in one page of a list: the rest of the page comes without, as nobody could hold it.
+const MAX_LIST_BYTES: i64 = 64 * 1024 * 1024;
+
+/// Adds a grain to the draft; with `replace` in the place of the one with the same key.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::BadRequest`], [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::Locked`],
+/// [`Error::Conflict`] for an id or key that is taken.
+pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bool) -> Result<Grain, Error> {
+    let mut rules = Rules::default();
+    rules.required("SliceID", !body.slice_id.is_nil());
+    rules.required("Key", !body.grain_key.is_empty());
+    rules.required("Encoding", !body.encoding.is_empty());
+    rules.required("Payload", !body.payload.is_empty());
+    rules.check()?;
+    body.encoding.parse::<Encoding>().map_err(|error| Error::BadRequest(error.to_string()))?;
+    for (field, text) in [("grain_key", &body.grain_key), ("source", &body.source), ("payload", &body.payload)] {
+        no_nul(field, text)?;
+    }
+    who.require_staff()?;
+    node.require_role(ServerRole::Primary)?;
+    let now = node.clock.now();
+    let id = body.id.given().unwrap_or_else(|| node.random.id());
+    let echoed_length = body.payload_len;
+    let by = who.username.clone();
+    node.store
+        .write(move |conn| {
+            let slice = editable(conn, body.slice_id, &by, now).map_err(|error| match error {
+                Error::NotFound(_) => Error::BadRequest("unknown slice".to_owned()),
+                other => other,
+            })?;
+            let new = new_grain(body, id, slice.current_version + 1, now);
+            add_to_draft(conn, &slice, &new, replace)?;
+            Ok(Grain {
+                id,
+                slice_id: Some(new.slice_id),
+                grain_key: new.grain_key,
+                source: new.source,
+                encoding: new.encoding,
+                payload_len: echoed_length,
+                payload: None,
+                created_at: Some(now),
+                slice: None,
+            })
+        })
+        .await
+}
+
+fn new_grain(body: CreateGrain, id: Id, draft: i64, now: Timestamp) -> NewGrain {
+    let grain_key = body.grain_key.to_lowercase();
+    NewGrain {
+        slice_id: body.slice_id,
+        id,
+        digest: grain_digest(id, &grain_key, &body.encoding, &body.source, &body.payload).to_vec(),
+        grain_key,
+        source: body.source,
+        encoding: body.encoding,
+        payload: body.payload,
+        added_in: draft,
+        created_at: now,
+    }
+}
+
+fn add_to_draft(conn: &mut Connection, slice: &SliceRow, new: &NewGrain, replace: bool) -> Result<(), Error> {
+    let draft = slice.current_version + 1;
+    if let Some(old) = store::grain::find_by_key(conn, slice.id, draft, &new.grain_key)? {
+        if !replace {
+            return Err(Error::Conflict(format!(
+                "the slice has a grain with key \"{}\" already: delete it or use ?replace=yes",
+                new.grain_key
+            )));
+        }
+        store::grain::remove(conn, slice.id, draft, &[old.id])?;
+    }
+    // An id names content (spec §1), so on a primary it may live only once.
+    if store::grain::kept(conn, new.id)?.iter().any(|row| row.removed_in.is_none()) {
+        return Err(Error::Conflict("Grain id already exists: changed content needs a new id.".to_owned()));
+    }
+    // The same grain, removed and added again within one draft: nothing happened.
+    if store::grain::restore(conn, slice.id, draft, new.id, &new.digest)? {
+        return Ok(());
+    }
+    Ok(store::grain::insert(conn, std::slice::from_ref(new))?)
+}
+
+/// Removes a grain from the draft.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`].
+pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
+    who.require_staff()?;
+    node.require_role(ServerRole::Primary)?;
+    let (now, by) = (node.clock.now(), who.username.clone());
+    node.store
+        .write(move |conn| {
+            let live = store::grain::kept(conn, id)?.into_iter().find(|row| row.removed_in.is_none()).ok_or(MISSING)?;
+            let slice = editable(conn, live.slice_id, &by, now)?;
+            match store::grain::remove(conn, slice.id, slice.current_version + 1, &[id])? {
+                0 => Err(MISSING),
+                _ => Ok(()),
+            }
+        })
+        .await
+}
+
+/// One grain by id with payload and slice. Companies may also read what an earlier version of a slice they subscribe
+/// to had: a sync that started with that version still finds it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`].
+pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> {
+    let (now, who) = (node.clock.now(), who.clone());
+    node.store
+        .read(move |conn| {
+            let rows = store::grain::kept(conn, id)?;
+            if rows.is_empty() {
+                return Err(MISSING);
+            }
+            let mut denied = false;
+            for row in rows {
+                let Some(view) = store::slice::view(conn, row.slice_id)? else { continue };
+                if require_access(conn, &who, row.slice_id).is_err() {
+                    denied = true;
+                    continue;
+                }
+                if row.added_in > shown_version(&who, &view.0) {
+                    continue;
+                }
+                let payload = store::grain::payload(conn, &row)?;
+                let mut grain = to_wire(row, Some(payload));
+                let mut slice = slice_to_wire(view, now);
+                slice.version = None;
+                grain.slice = Some(slice);
+                return Ok(grain);
+            }
+            Err(if denied { Error::NoAccessToSlice } else { MISSING })
+        })
+        .await
+}
+
+/// One grain by slice and key; the zero value where there is none, which the reference's `add` depends on.
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff.
+pub async fn view_by_key(
+    node: &Node,
+    who: &Principal,
+    slice_id: Id,
+    key: String,
+    with_payload: bool,
+) -> Result<Grain, Error> {
+    who.require_staff()?;
+    let who = who.clone();
+    node.store
+        .read(move |conn| {
+            let Some(slice) = store::slice::find(conn, slice_id)? else { return Ok(Grain::default()) };
+            let shown = shown_version(&who, &slice);
+            let Some(row) = store::grain::find_by_key(conn, slice_id, shown, &key.to_lowercase())? else {
+                return Ok(Grain::default());
+            };
+            let payload = if with_payload { Some(store::grain::payload(conn, &row)?) } else { None };
+            Ok(to_wire(row, payload))
+        })
+        .await
+}
+
+/// Grains of all slices the caller may read.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a machine.
+pub async fn list(node: &Node, who: &Principal, mut paging: Paging, with_payload: bool) -> Result<Page<Grain>, Error> {
+    who.require_company_admin()?;
+    let scope = who.scope();
+    node.store
+        .read(move |conn| {
+            let (rows, total) = store::grain::list(conn, scope, offset(&paging), paging.page_size)?;
+            paging.items_total = total;
+            Ok(Page::new(page_to_wire(conn, rows, with_payload)?, paging))
+        })
+        .await
+}
+
+/// Grains of one slice.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a machine, [`Error::NotFound`], [`Error::NoAccessToSlice`].
+pub async fn list_by_slice(
+    node: &Node,
+    who: &Principal,
+    slice_id: Id,
+    mut paging: Paging,
+    with_payload: bool,
+) -> Result<Page<Grain>, Error> {
+    who.require_company_admin()?;
+    let who = who.clone();
+    node.store
+        .read(move |conn| {
+            let slice = store::slice::find(conn, slice_id)?.ok_or(super::slice::MISSING)?;
+            require_access(conn, &who, slice_id)?;
+            let shown = shown_version(&who, &slice);
+            let (rows, total) = store::grain::list_at(conn, slice_id, shown, offset(&paging), paging.page_size)?;
+            paging.items_total = total;
+            Ok(Page::new(page_to_wire(conn, rows, with_payload)?, paging))
+        })
+        .await
+}
+
+fn page_to_wire(conn: &mut Connection, rows: Vec<GrainRow>, with_payload: bool) -> Result<Vec<Grain>, Error> {
+    if !with_payload {
+        return Ok(rows.into_iter().map(|row| to_wire(row, None)).collect());
+    }
+    let bytes: i64 = rows.iter().map(|row| row.payload_bytes).sum();
+    if bytes > MAX_LIST_BYTES {
+        return Err(Error::BadRequest(format!(
+            "this page holds {bytes} bytes of payload: ask for a smaller pagesize, or for each grain by its id"
+        )));
+    }
+    let rows = store::grain::with_payloads(conn, rows)?;
+    Ok(rows.into_iter().map(|(row, payload)| to_wire(row, Some(payload))).collect())
+}
+
+/// As it crosses the wire, without its slice.
+pub fn to_wire(row: GrainRow, payload: Option<String>) -> Grain {
+    Grain {
+        id: row.id,
+        slice_id: Some(row.slice_id),
+        grain_key: row.grain_key,
+        source: row.source,
+        encoding: row.encoding,
+        payload_len: row.payload_len,
+        payload,
+        created_at: Some(row.created_at),
+        slice: None,
+    }
+}

@@ -1,0 +1,202 @@
+//! Logging in, by password or api-key, and renewing access tokens (design D4, D6).
+
+use chrono::Duration;
+
+use crate::crypto::api_key::{Credential, is_reference_secret, secret_matches, secret_sha256};
+use crate::crypto::token::{self, Claims};
+use crate::crypto::{Secret, refresh};
+use crate::node::{Error, Node, auth};
+use crate::store::api_key::ApiKeyRow;
+use crate::store::session::SessionRow;
+use crate::store::user::UserRow;
+use crate::store::{self, StoreError};
+use crate::wire::auth::{AuthToken, Login, RefreshedToken};
+use crate::wire::{Id, Timestamp};
+
+/// Life of an access token.
+pub const ACCESS_LIFE: Duration = Duration::minutes(15);
+/// Life of a refresh token.
+const REFRESH_LIFE: Duration = Duration::hours(24);
+/// `last_used_at` of a key is this coarse, so that a machine login writes nothing most of the time.
+const USE_RECORDED_EVERY: Duration = Duration::seconds(60);
+
+/// Logs in with what the body holds; `peer` is the caller's address. Every refusal is the same.
+///
+/// # Errors
+/// [`Error::BadRequest`] without credentials, [`Error::LoginRefused`], [`Error::Overloaded`].
+pub async fn login(node: &Node, login: Login, peer: Option<String>) -> Result<AuthToken, Error> {
+    if !login.sync_api_key.is_empty() {
+        by_api_key(node, &login.sync_api_key, peer).await
+    } else if !login.username.is_empty() && !login.password.is_empty() {
+        by_password(node, login.username, login.password).await
+    } else {
+        Err(Error::BadRequest("missing required credentials".to_owned()))
+    }
+}
+
+/// `POST /synclogin`: the same with a key only.
+///
+/// # Errors
+/// As [`login`].
+pub async fn sync_login(node: &Node, login: Login, peer: Option<String>) -> Result<AuthToken, Error> {
+    if login.sync_api_key.is_empty() {
+        return Err(Error::BadRequest("missing required credentials: sync-api-key".to_owned()));
+    }
+    by_api_key(node, &login.sync_api_key, peer).await
+}
+
+async fn by_password(node: &Node, username: String, password: Secret) -> Result<AuthToken, Error> {
+    let found = node
+        .store
+        .read(move |conn| -> Result<_, StoreError> {
+            let Some(user) = store::user::find_by_username(conn, &username)? else { return Ok(None) };
+            let company = store::company::find(conn, user.company_id)?;
+            Ok(Some((user, company.is_some_and(|company| company.active))))
+        })
+        .await?;
+    let hash = found.as_ref().and_then(|(user, _active)| user.password_hash.clone());
+    // Hashed before anything is judged: unknown, wrong and inactive take the same time.
+    let matches = node.passwords.verify(password, hash).await?;
+    match found {
+        Some((user, company_active)) if matches && user.active && company_active => start_session(node, user).await,
+        _ => Err(Error::LoginRefused),
+    }
+}
+
+async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
+    let now = node.clock.now();
+    let refresh_token = refresh::fresh(&node.random);
+    let session = SessionRow {
+        id: node.random.id(),
+        user_id: user.id,
+        token_sha256: refresh::sha256(refresh_token.expose()).to_vec(),
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(REFRESH_LIFE),
+        ended_at: None,
+    };
+    let (token, expires) = person_token(node, &user, session.id, now)?;
+    node.store
+        .write(move |conn| -> Result<(), StoreError> {
+            store::session::forget_expired(conn, session.user_id, now)?;
+            store::session::insert(conn, &session)?;
+            store::user::touch_login(conn, session.user_id, now)
+        })
+        .await?;
+    Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
+}
+
+async fn by_api_key(node: &Node, api_key: &Secret, peer: Option<String>) -> Result<AuthToken, Error> {
+    let now = node.clock.now();
+    let credential = node
+        .seals
+        .as_ref()
+        .and_then(|ring| Credential::open(api_key.expose(), ring.keys()))
+        .filter(|credential| credential.primary_id.is_none_or(|id| id == node.server_id()));
+    let key_id = credential.as_ref().and_then(Credential::key_id);
+    // A key that does not open is looked up all the same: any bad key takes the time of a good one.
+    let looked_up = key_id.unwrap_or_else(|| node.random.id());
+    let found = node.store.read(move |conn| store::api_key::find(conn, looked_up)).await?;
+    let (Some(credential), Some((key, user, company_active))) = (credential, found) else {
+        return Err(Error::LoginRefused);
+    };
+    let live = auth::accepts(&key, now) && user.active && company_active;
+    if !live || !secret_is_right(node, &key, &credential.password).await? {
+        return Err(Error::LoginRefused);
+    }
+    record_use(node, &key, peer, now).await?;
+    let (token, expires) = machine_token(node, &user, &key, now)?;
+    let refresh_token = refresh::for_machine(&node.tokens, key.key_id, now.plus(REFRESH_LIFE))
+        .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
+    Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
+}
+
+async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Result<bool, Error> {
+    if let Some(stored) = &key.secret_sha256 {
+        return Ok(secret_matches(stored, key.key_id, secret));
+    }
+    // Minted by the reference: bcrypt once, then as fast as ours. Only a secret of its generator's shape, which
+    // cannot be guessed, may be kept as a fast hash.
+    let Some(bcrypt) = key.legacy_bcrypt.clone() else { return Ok(false) };
+    let matches = node.passwords.verify(secret.clone(), Some(bcrypt.clone())).await?;
+    if matches && is_reference_secret(secret) {
+        let (key_id, sha256) = (key.key_id, secret_sha256(key.key_id, secret));
+        node.store.write(move |conn| store::api_key::upgrade_legacy(conn, key_id, &bcrypt, &sha256)).await?;
+    }
+    Ok(matches)
+}
+
+async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Timestamp) -> Result<(), Error> {
+    let due = key.last_used_at.is_none_or(|last| now >= last.plus(USE_RECORDED_EVERY));
+    if due {
+        let key = key.clone();
+        node.store.write(move |conn| store::api_key::touch(conn, &key, peer.as_deref(), now)).await?;
+    }
+    Ok(())
+}
+
+/// Renews an access token; the refresh token stays the same, as in the reference.
+///
+/// # Errors
+/// [`Error::LoginRefused`] for a token that is unknown, over, or whose login was ended.
+pub async fn refresh(node: &Node, token: &str) -> Result<RefreshedToken, Error> {
+    let now = node.clock.now();
+    let (token, expires) = match refresh::open_machine(&node.tokens, token, now) {
+        Some(key_id) => {
+            let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
+            let (key, user, company_active) = found.ok_or(Error::LoginRefused)?;
+            if !(auth::accepts(&key, now) && user.active && company_active) {
+                return Err(Error::LoginRefused);
+            }
+            machine_token(node, &user, &key, now)?
+        }
+        None => {
+            let sha256 = refresh::sha256(token);
+            let found = node.store.read(move |conn| store::session::find_by_token(conn, &sha256)).await?;
+            let (session, user, company_active) = found.ok_or(Error::LoginRefused)?;
+            let live = session.ended_at.is_none() && now < session.expires_at;
+            if !(live && user.active && company_active) {
+                return Err(Error::LoginRefused);
+            }
+            node.store.write(move |conn| store::session::touch(conn, session.id, now)).await?;
+            person_token(node, &user, session.id, now)?
+        }
+    };
+    Ok(RefreshedToken { token, expires })
+}
+
+fn person_token(node: &Node, user: &UserRow, session: Id, now: Timestamp) -> Result<(String, String), Error> {
+    sign(node, user, user.id.to_string(), user.generation, Some(session), now)
+}
+
+fn machine_token(node: &Node, user: &UserRow, key: &ApiKeyRow, now: Timestamp) -> Result<(String, String), Error> {
+    sign(node, user, crate::crypto::api_key::username(key.key_id), key.generation, None, now)
+}
+
+fn sign(
+    node: &Node,
+    user: &UserRow,
+    subject: String,
+    generation: i64,
+    session: Option<Id>,
+    now: Timestamp,
+) -> Result<(String, String), Error> {
+    let expires = now.plus(ACCESS_LIFE);
+    let claims = Claims {
+        id: user.id,
+        u: user.username.clone(),
+        e: user.email.clone(),
+        r: user.role,
+        c: user.company_id,
+        exp: expires.unix(),
+        iat: now.unix(),
+        iss: token::issuer(node.server_id()),
+        aud: node.server_id().to_string(),
+        sub: subject,
+        jti: node.random.id(),
+        generation,
+        sid: session,
+    };
+    let token = token::sign(&node.tokens, &claims).ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
+    Ok((token, expires.get().format("%Y-%m-%dT%H:%M:%SZ").to_string()))
+}

@@ -1,0 +1,292 @@
+//! Slices: staff see drafts and all slices, companies the published versions of what they actively subscribe to.
+
+use std::collections::BTreeMap;
+
+use chrono::Duration;
+
+use super::version;
+use crate::node::body::{Rules, no_nul};
+use crate::node::query::offset;
+use crate::node::{Error, Node, Principal};
+use crate::store::company::name_key;
+use crate::store::slice::{SliceRow, SliceView};
+use crate::store::{self, Connection, StoreError};
+use crate::wire::page::{Page, Paging};
+use crate::wire::server::ServerRole;
+use crate::wire::slice::{CreateSlice, MetadataPair, SLICE_TYPES, Slice, VersionId};
+use crate::wire::{Id, Timestamp};
+
+pub(super) const MISSING: Error = Error::NotFound("Slice not found.");
+/// A forgotten lock ends by itself.
+const LOCK_LIFE: Duration = Duration::hours(1);
+
+/// Adds an empty slice; its metadata waits in the draft for the first publication.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::Conflict`].
+pub async fn create(node: &Node, who: &Principal, body: CreateSlice) -> Result<Slice, Error> {
+    check(&body)?;
+    who.require_staff()?;
+    insert(node, body).await
+}
+
+fn check(body: &CreateSlice) -> Result<(), Error> {
+    let mut rules = Rules::default();
+    rules.name("Name", body.name.trim(), 3);
+    rules.required("SliceType", !body.slice_type.is_empty());
+    rules.check()?;
+    no_nul("Name", &body.name)?;
+    if !SLICE_TYPES.contains(&body.slice_type.as_str()) {
+        return Err(Error::BadRequest("invalid slice-type".to_owned()));
+    }
+    for (key, value) in &body.metadata {
+        no_nul("Metadata", key)?;
+        no_nul("Metadata", value)?;
+    }
+    Ok(())
+}
+
+/// Adds a slice whose rights the caller has settled; used by the command line too.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::WrongServerRole`], [`Error::Conflict`].
+pub async fn insert(node: &Node, body: CreateSlice) -> Result<Slice, Error> {
+    check(&body)?;
+    node.require_role(ServerRole::Primary)?;
+    let now = node.clock.now();
+    let name = body.name.trim().to_owned();
+    let row = SliceRow {
+        id: body.id.given().unwrap_or_else(|| node.random.id()),
+        name_key: name_key(&name),
+        name,
+        slice_type: body.slice_type,
+        primary_id: None,
+        epoch: node.random.id(),
+        current_version: 0,
+        allow_sync: body.allow_sync,
+        lock_owner: None,
+        lock_expires_at: None,
+        sync_status: "none".to_owned(),
+        last_sync_attempt: None,
+        last_good_sync: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let pairs: Vec<(String, String)> = body.metadata.into_iter().collect();
+    node.store
+        .write(move |conn| {
+            if store::slice::find(conn, row.id)?.is_some() {
+                return Err(Error::Conflict("Slice id already exists.".to_owned()));
+            }
+            if store::slice::find_by_name(conn, &row.name)?.is_some() {
+                return Err(Error::Conflict("Slice name already exists.".to_owned()));
+            }
+            store::slice::insert(conn, &row)?;
+            store::version::insert(conn, &version::empty(row.id, now))?;
+            store::metadata::replace(conn, row.id, 1, &pairs)?;
+            let view = store::slice::view(conn, row.id)?.ok_or(MISSING)?;
+            let mut slice = to_wire(view, now);
+            slice.metadata = metadata(conn, row.id, 1)?;
+            Ok(slice)
+        })
+        .await
+}
+
+/// One slice with metadata and subscribers.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`].
+pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Slice, Error> {
+    let (now, who) = (node.clock.now(), who.clone());
+    node.store.read(move |conn| in_full(conn, &who, id, now)).await
+}
+
+/// One slice by its name, ignoring case.
+///
+/// # Errors
+/// As [`view`].
+pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Slice, Error> {
+    let (now, who) = (node.clock.now(), who.clone());
+    node.store
+        .read(move |conn| {
+            let row = store::slice::find_by_name(conn, &name)?.ok_or(MISSING)?;
+            in_full(conn, &who, row.id, now)
+        })
+        .await
+}
+
+fn in_full(conn: &mut Connection, who: &Principal, id: Id, now: Timestamp) -> Result<Slice, Error> {
+    let view = store::slice::view(conn, id)?.ok_or(MISSING)?;
+    require_access(conn, who, id)?;
+    embed(conn, who, view, now)
+}
+
+fn embed(conn: &mut Connection, who: &Principal, view: SliceView, now: Timestamp) -> Result<Slice, Error> {
+    let (id, shown) = (view.0.id, shown_version(who, &view.0));
+    let mut slice = to_wire(view, now);
+    slice.metadata = metadata(conn, id, shown)?;
+    let mut rows = Vec::new();
+    for company_id in store::subscription::companies_of_slice(conn, id)? {
+        if who.scope().is_none_or(|own| own == company_id)
+            && let Some(row) = store::company::find(conn, company_id)?
+        {
+            rows.push(row);
+        }
+    }
+    slice.companies = if rows.is_empty() { None } else { Some(super::company::with_sync_users(conn, rows)?) };
+    Ok(slice)
+}
+
+/// Slices by name: all for staff, what he actively subscribes to for a company admin.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a machine.
+pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<Slice>, Error> {
+    who.require_company_admin()?;
+    let (now, who) = (node.clock.now(), who.clone());
+    node.store
+        .read(move |conn| {
+            let (views, total) = store::slice::list(conn, who.scope(), offset(&paging), paging.page_size)?;
+            paging.items_total = total;
+            let slices = views.into_iter().map(|view| embed(conn, &who, view, now)).collect::<Result<_, Error>>()?;
+            // The reference sends [] here, and null everywhere else.
+            Ok(Page { data: Some(slices), paging })
+        })
+        .await
+}
+
+/// The metadata as a list of pairs.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`].
+pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Option<Vec<MetadataPair>>, Error> {
+    let who = who.clone();
+    node.store
+        .read(move |conn| {
+            let row = store::slice::find(conn, id)?.ok_or(MISSING)?;
+            require_access(conn, &who, id)?;
+            let pairs = store::metadata::at(conn, id, shown_version(&who, &row))?;
+            let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| MetadataPair { key, value }).collect();
+            Ok((!pairs.is_empty()).then_some(pairs))
+        })
+        .await
+}
+
+/// Closes the slice for sync and takes it for editing, for an hour at most.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`] by somebody else.
+pub async fn lock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
+    set_lock(node, who, id, false).await
+}
+
+/// Opens it again. Changes that were not published stay in the draft.
+///
+/// # Errors
+/// As [`lock`].
+pub async fn unlock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
+    set_lock(node, who, id, true).await
+}
+
+async fn set_lock(node: &Node, who: &Principal, id: Id, open: bool) -> Result<(), Error> {
+    who.require_staff()?;
+    node.require_role(ServerRole::Primary)?;
+    lock_as(node, &who.username, id, open).await
+}
+
+/// Locks (`open` false) or unlocks in the name of `by`; used by the command line too.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Locked`].
+pub async fn lock_as(node: &Node, by: &str, id: Id, open: bool) -> Result<(), Error> {
+    let (now, by) = (node.clock.now(), by.to_owned());
+    node.store
+        .write(move |conn| {
+            editable(conn, id, &by, now)?;
+            let lock = (!open).then(|| (by.as_str(), now.plus(LOCK_LIFE)));
+            Ok(store::slice::set_lock(conn, id, open, lock, now)?)
+        })
+        .await
+}
+
+/// The slice, taken for writing, unless somebody else holds its lock.
+pub(super) fn editable(conn: &mut Connection, id: Id, by: &str, now: Timestamp) -> Result<SliceRow, Error> {
+    let row = store::slice::find_for_update(conn, id)?.ok_or(MISSING)?;
+    match (&row.lock_owner, row.lock_expires_at) {
+        (Some(owner), Some(until)) if owner != by && now < until => {
+            Err(Error::Locked { owner: owner.clone(), until })
+        }
+        _ => Ok(row),
+    }
+}
+
+/// Staff see everything; a company what it actively subscribes to (gap S4).
+pub(super) fn require_access(conn: &mut Connection, who: &Principal, slice_id: Id) -> Result<(), Error> {
+    if who.role.is_staff() || store::subscription::grants(conn, slice_id, who.company_id)? {
+        Ok(())
+    } else {
+        Err(Error::NoAccessToSlice)
+    }
+}
+
+/// Staff of a primary read the draft, as with the reference; companies the published version. On a secondary the
+/// next version is what a sync has staged so far, which nobody reads.
+pub(super) fn shown_version(who: &Principal, row: &SliceRow) -> i64 {
+    let is_own = row.primary_id.is_none();
+    if who.role.is_staff() && is_own { row.current_version + 1 } else { row.current_version }
+}
+
+fn metadata(conn: &mut Connection, id: Id, version: i64) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+    let pairs = store::metadata::at(conn, id, version)?;
+    Ok((!pairs.is_empty()).then(|| pairs.into_iter().collect()))
+}
+
+/// Whether a sync may read the slice now: open, or its lock has run out.
+pub fn allows_sync(row: &SliceRow, now: Timestamp) -> bool {
+    row.allow_sync || row.lock_expires_at.is_some_and(|until| now >= until)
+}
+
+/// As it crosses the wire, without metadata and companies.
+pub fn to_wire((row, published): SliceView, now: Timestamp) -> Slice {
+    Slice {
+        id: row.id,
+        allow_sync: allows_sync(&row, now),
+        slice_name: row.name,
+        slice_type: row.slice_type,
+        content_hash: published.content_hash,
+        content_count: published.grain_count,
+        content_date: published.content_date,
+        sync_status: row.sync_status,
+        last_sync_attempt: row.last_sync_attempt,
+        last_good_sync: row.last_good_sync,
+        created_at: Some(row.created_at),
+        updated_at: Some(row.updated_at),
+        metadata: None,
+        companies: None,
+        version: Some(VersionId {
+            epoch: row.epoch,
+            number: published.version,
+            digest: data_encoding::HEXLOWER.encode(&published.digest),
+        }),
+    }
+}
+
+/// The slice with this id or, ignoring case, this name: how commands name one.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn find(node: &Node, id_or_name: String) -> Result<SliceRow, Error> {
+    node.store
+        .read(move |conn| {
+            let by_id = match id_or_name.parse() {
+                Ok(id) => store::slice::find(conn, id)?,
+                Err(_not_an_id) => None,
+            };
+            let found = match by_id {
+                Some(row) => Some(row),
+                None => store::slice::find_by_name(conn, &id_or_name)?,
+            };
+            found.ok_or(MISSING)
+        })
+        .await
+}

@@ -1,0 +1,250 @@
+//! Users: who may see, make and change them.
+
+use crate::crypto::Secret;
+use crate::crypto::password::Rejected;
+use crate::node::body::{Rules, no_nul};
+use crate::node::query::offset;
+use crate::node::{Error, Node, Principal};
+use crate::store::user::{NewUser, UserRow, login_key};
+use crate::store::{self, Connection, StoreError};
+use crate::wire::page::{Page, Paging};
+use crate::wire::user::{CreateUser, Role, UpdateUser, User};
+
+const MISSING: Error = Error::NotFound("User does not exist.");
+const TAKEN: &str = "Username or email already exists.";
+const MAX_USERNAME: usize = 30;
+
+/// Adds a user to a company the caller rules, weaker than himself.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`], [`Error::Conflict`], [`Error::Overloaded`].
+pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<User, Error> {
+    let mut rules = Rules::default();
+    rules.required("FirstName", !body.first_name.is_empty());
+    rules.required("LastName", !body.last_name.is_empty());
+    rules.name("Username", &body.username, 3);
+    rules.holds(is_username(&body.username), "Username failed on alphanum validation");
+    rules.required("Password", !body.password.is_empty());
+    rules.required("PasswordConfirm", !body.password_confirm.is_empty());
+    rules.required("Email", !body.email.is_empty());
+    rules.required("CompanyID", !body.company_id.is_nil());
+    rules.required("Role", body.role != 0);
+    rules.check()?;
+    if body.password != body.password_confirm {
+        return Err(Error::BadRequest("passwords do not match".to_owned()));
+    }
+    let role = Role::from_number(body.role).ok_or_else(|| Error::BadRequest("unknown role".to_owned()))?;
+    who.require_company(body.company_id)?;
+    if role <= who.role {
+        return Err(Error::Forbidden);
+    }
+    insert(node, body, role).await
+}
+
+/// Adds a user whose rights the caller has settled; used by the command line too.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad name or a weak password, [`Error::Conflict`], [`Error::Overloaded`].
+pub async fn insert(node: &Node, body: CreateUser, role: Role) -> Result<User, Error> {
+    let mut rules = Rules::default();
+    rules.name("Username", &body.username, 3);
+    rules.holds(is_username(&body.username), "Username failed on alphanum validation");
+    rules.check()?;
+    for (field, text) in [
+        ("FirstName", &body.first_name),
+        ("LastName", &body.last_name),
+        ("Email", &body.email),
+        ("Phone", &body.phone),
+    ] {
+        no_nul(field, text)?;
+    }
+    let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, &node.server.server_name];
+    let password = checked(node, body.password, &own)?;
+    let hash = node.passwords.hash(password, &node.random).await?;
+    let now = node.clock.now();
+    let email_key = (role != Role::Sync && !body.email.trim().is_empty()).then(|| login_key(&body.email));
+    let new = NewUser {
+        company_id: body.company_id,
+        username_key: login_key(&body.username),
+        username: body.username,
+        password_hash: Some(hash),
+        email_key,
+        email: body.email,
+        first_name: body.first_name,
+        last_name: body.last_name,
+        phone: body.phone,
+        active: body.active.unwrap_or(true),
+        role: role.number(),
+        created_at: now,
+        updated_at: now,
+    };
+    node.store
+        .write(move |conn| {
+            if store::company::find(conn, new.company_id)?.is_none() {
+                return Err(Error::BadRequest("unknown company".to_owned()));
+            }
+            refuse_taken(conn, &new.username, new.email_key.as_deref(), None)?;
+            if role == Role::Sync && store::user::find_sync_user(conn, new.company_id)?.is_some() {
+                return Err(Error::Conflict("the company has a sync user already".to_owned()));
+            }
+            Ok(to_wire(store::user::insert(conn, &new)?))
+        })
+        .await
+}
+
+fn checked(node: &Node, password: Secret, own: &[&str]) -> Result<crate::crypto::password::Checked, Error> {
+    node.passwords.policy().check(password, own).map_err(|rejected| match rejected {
+        Rejected::TooShort => Error::Invalid(vec!["Password's value or length is less than allowed".to_owned()]),
+        other => Error::BadRequest(other.to_string()),
+    })
+}
+
+fn refuse_taken(conn: &mut Connection, username: &str, email: Option<&str>, own: Option<i64>) -> Result<(), Error> {
+    let others = |user: Option<UserRow>| user.is_some_and(|user| Some(user.id) != own);
+    let name_taken = others(store::user::find_by_username(conn, username)?);
+    let email_taken = match email {
+        Some(email) => others(store::user::find_by_email(conn, email)?),
+        None => false,
+    };
+    if name_taken || email_taken { Err(Error::Conflict(TAKEN.to_owned())) } else { Ok(()) }
+}
+
+fn is_username(text: &str) -> bool {
+    text.chars().count() <= MAX_USERNAME
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '~' | '.' | '-'))
+}
+
+/// The caller.
+///
+/// # Errors
+/// [`Error::NotFound`] when it was deleted meanwhile.
+pub async fn me(node: &Node, who: &Principal) -> Result<User, Error> {
+    find(node, who.user_id).await.map(to_wire)
+}
+
+/// One user: himself, or any for staff.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`].
+pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<User, Error> {
+    require_self_or_staff(who, id)?;
+    find(node, id).await.map(to_wire)
+}
+
+/// Users by id: all for staff, his company's for a company admin.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a machine.
+pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<User>, Error> {
+    who.require_company_admin()?;
+    let scope = who.scope();
+    let (rows, total) = node
+        .store
+        .read(move |conn| store::user::list(conn, scope, offset(&paging), paging.page_size))
+        .await
+        .map_err(|error: StoreError| Error::from(error))?;
+    paging.items_total = total;
+    Ok(Page::new(rows.into_iter().map(to_wire).collect(), paging))
+}
+
+/// Changes what the body names.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`], [`Error::ForbiddenMember`], [`Error::NotFound`], [`Error::Conflict`].
+pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> Result<User, Error> {
+    let mut rules = Rules::default();
+    for (field, text) in [("FirstName", &body.first_name), ("LastName", &body.last_name)] {
+        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
+            rules.min(field, text, 2);
+            no_nul(field, text)?;
+        }
+    }
+    rules.check()?;
+    require_self_or_staff(who, id)?;
+    if who.role == Role::Sync {
+        // What a machine is named is the primary's business (security A4).
+        return Err(Error::Forbidden);
+    }
+    if body.role.is_some() {
+        return Err(Error::ForbiddenMember("role"));
+    }
+    if body.company_id.is_some() {
+        return Err(Error::ForbiddenMember("company_id"));
+    }
+    if body.active.is_some() && !who.role.is_staff() {
+        return Err(Error::ForbiddenMember("active"));
+    }
+    let (now, who) = (node.clock.now(), who.clone());
+    node.store
+        .write(move |conn| {
+            let mut row = store::user::find(conn, id)?.ok_or(MISSING)?;
+            require_weaker_or_self(&who, &row)?;
+            let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+            row.first_name = given(body.first_name).unwrap_or(row.first_name);
+            row.last_name = given(body.last_name).unwrap_or(row.last_name);
+            row.phone = body.phone.unwrap_or(row.phone);
+            row.active = body.active.unwrap_or(row.active);
+            if let Some(email) = given(body.email) {
+                row.email_key = row.email_key.as_ref().map(|_old| login_key(&email));
+                row.email = email;
+            }
+            row.updated_at = now;
+            refuse_taken(conn, &row.username, row.email_key.as_deref(), Some(row.id))?;
+            store::user::update(conn, &row)?;
+            Ok(to_wire(row))
+        })
+        .await
+}
+
+/// Removes a user weaker than the caller, of a company he rules.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::NotFound`].
+pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
+    who.require_company_admin()?;
+    let who = who.clone();
+    node.store
+        .write(move |conn| {
+            let row = store::user::find(conn, id)?.ok_or(MISSING)?;
+            who.require_company(row.company_id)?;
+            if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
+                return Err(Error::Forbidden);
+            }
+            store::user::delete(conn, id)?;
+            Ok(())
+        })
+        .await
+}
+
+fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
+    if who.user_id == id || who.role.is_staff() { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+/// An admin does not edit a super admin (gap S13).
+fn require_weaker_or_self(who: &Principal, row: &UserRow) -> Result<(), Error> {
+    let weaker = Role::from_number(row.role).is_some_and(|role| role >= who.role);
+    if who.user_id == row.id || weaker { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+async fn find(node: &Node, id: i64) -> Result<UserRow, Error> {
+    node.store.read(move |conn| store::user::find(conn, id)?.ok_or(MISSING)).await
+}
+
+/// As it crosses the wire.
+pub fn to_wire(row: UserRow) -> User {
+    User {
+        id: row.id,
+        first_name: row.first_name,
+        last_name: row.last_name,
+        username: row.username,
+        email: row.email,
+        phone: row.phone,
+        active: row.active,
+        last_login: row.last_login,
+        password_changed: row.password_changed,
+        role: row.role,
+        company_id: row.company_id,
+        created_at: Some(row.created_at),
+        updated_at: Some(row.updated_at),
+    }
+}

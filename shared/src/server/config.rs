@@ -1,0 +1,79 @@
+//! Settings: flag, then environment, then `config.toml` in the data folder, then default. Unknown keys are refused.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The settings file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Where the data lives; by default `sandpiper.db` in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Address and port to serve on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// PEM certificate chain: serve TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM key of that certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve plain HTTP off loopback, behind a proxy that ends TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub insecure_http: bool,
+    /// On a secondary: talk to primaries that are not on this machine by plain HTTP (the Go reference has no TLS).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_http_primaries: bool,
+    /// bcrypt cost of people's passwords, 10 to 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_cost: Option<u32>,
+    /// Least zxcvbn score of a new password, 0 to 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_min_score: Option<u8>,
+}
+
+impl ConfigFile {
+    /// Reads and checks the text of the file.
+    ///
+    /// # Errors
+    /// A sentence that names line and key.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', " | "))?;
+        if config.password_cost.is_some_and(|cost| !(10..=16).contains(&cost)) {
+            return Err("password_cost must be 10 to 16".to_owned());
+        }
+        if config.password_min_score.is_some_and(|score| score > 4) {
+            return Err("password_min_score must be 0 to 4".to_owned());
+        }
+        if config.tls_cert.is_some() != config.tls_key.is_some() {
+            return Err("tls_cert and tls_key belong together: set both or none".to_owned());
+        }
+        Ok(config)
+    }
+
+    /// Cost and least score of passwords.
+    pub fn password_policy(&self) -> crate::crypto::password::Policy {
+        let default = crate::crypto::password::Policy::default();
+        crate::crypto::password::Policy {
+            cost: self.password_cost.unwrap_or(default.cost),
+            min_score: self.password_min_score.unwrap_or(default.min_score),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConfigFile;
+
+    #[test]
+    fn unknown_and_senseless_settings_are_refused() {
+        assert!(ConfigFile::parse("").is_ok());
+        assert!(ConfigFile::parse("listen = \"127.0.0.1:1\"").is_ok());
+        for text in ["lissten = 1", "password_cost = 4", "password_min_score = 9", "tls_cert = \"x\"", "listen = \"x\""] {
+            assert!(ConfigFile::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What any of our HTTP servers needs around its routes.
+
+pub mod config;
+pub mod data_dir;
+pub mod request;
+pub mod serve;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,98 @@
+//! Around every request: an id, a log line, the headers of every answer and the body of every refusal.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+
+use crate::node::Error;
+use crate::wire::error::{ErrorBody, Message};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Middleware, outermost.
+///
+/// # Errors
+/// None of its own.
+pub async fn around(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let id = uuid::Uuid::now_v7().to_string();
+    let (method, path) = (request.method().clone(), public_path(request.path()));
+    let is_tls = request.app_config().secure();
+    let start = Instant::now();
+    let response = next.call(request).await?.map_into_boxed_body();
+    let mut response = with_error_body(response, &id);
+    add_headers(response.headers_mut(), &id, is_tls);
+    let status = response.status().as_u16();
+    let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(request.id = %id, %method, path, status, duration_ms, "answered");
+    Ok(response)
+}
+
+/// A refresh token stands in the path (the reference's contract): it must not reach a log.
+fn public_path(path: &str) -> String {
+    if path.starts_with("/refresh/") { "/refresh/:token".to_owned() } else { path.to_owned() }
+}
+
+fn with_error_body(response: ServiceResponse, id: &str) -> ServiceResponse {
+    let status = response.status();
+    if status.is_success() || status.is_informational() || status.is_redirection() {
+        return response;
+    }
+    let (code, message) = match response.response().error().and_then(|error| error.as_error::<Error>()) {
+        // The reference answers a missing or bad token with nothing.
+        Some(Error::Unauthenticated) => return response,
+        Some(error) => {
+            if let Some(text) = error.private_text() {
+                tracing::error!(request.id = %id, error = %text, "request failed");
+            }
+            (error.status_and_code().1, error.message())
+        }
+        None => of_status(status),
+    };
+    let body = ErrorBody { message, code: code.to_owned(), request_id: id.to_owned() };
+    let mut text = serde_json::to_string(&body).unwrap_or_default();
+    text.push('\n');
+    let (request, mut response) = response.into_parts();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    headers.remove(header::CONTENT_ENCODING);
+    ServiceResponse::new(request, response.set_body(text).map_into_boxed_body())
+}
+
+/// Refusals of the framework: no such path, no such method, a malformed request.
+fn of_status(status: StatusCode) -> (&'static str, Message) {
+    let (code, text) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "Not Found"),
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "Method Not Allowed"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "body is too large"),
+        status if status.is_client_error() => ("bad_request", status.canonical_reason().unwrap_or("Bad Request")),
+        _ => ("internal", "internal error"),
+    };
+    (code, Message::One(text.to_owned()))
+}
+
+fn add_headers(headers: &mut HeaderMap, id: &str, is_tls: bool) {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if is_tls {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000; includeSubDomains"),
+        );
+    }
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}

@@ -1,0 +1,70 @@
+//! `POST /v1/apikey` (mint), `GET` (metadata), `DELETE` (revoke); on a secondary `POST /v1/servers` (connect).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Id, Timestamp};
+use crate::crypto::Secret;
+
+/// A minted key, shown once.
+#[derive(Serialize, Deserialize)]
+pub struct ApiKey {
+    /// The primary's server id: the company under which a secondary stores the key.
+    pub primary_id: Id,
+    /// The key, hex.
+    pub sync_api_key: String,
+    /// The uuid in the sync user's name. Not sent by the reference.
+    #[serde(default)]
+    pub key_id: Id,
+    /// Rises by one with each mint of the company. Not sent by the reference.
+    #[serde(default)]
+    pub generation: i64,
+}
+
+/// What may be told of a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiKeyInfo {
+    /// The uuid in the sync user's name.
+    pub key_id: Id,
+    /// Whose key it is.
+    pub company_id: Id,
+    /// Rises by one with each mint of the company.
+    pub generation: i64,
+    /// `active`, `overlap` or `revoked`.
+    pub state: String,
+    /// When it was minted.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// First good login; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_used_at: Option<Timestamp>,
+    /// Last good login, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_ip: Option<String>,
+    /// When it was superseded or revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<String>,
+    /// `superseded` or `revoked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_why: Option<String>,
+}
+
+/// Body of `POST /v1/servers` on a secondary: log in there, mint a key, store and prove it.
+#[derive(Debug, Deserialize)]
+pub struct Connect {
+    /// Base URL of the primary.
+    #[serde(default)]
+    pub url: String,
+    /// Company admin at the primary.
+    #[serde(default)]
+    pub username: String,
+    /// His password there; used once, never stored.
+    #[serde(default)]
+    pub password: Secret,
+}

@@ -1,0 +1,55 @@
+//! `POST /login`, `POST /synclogin`, `GET /refresh/:token`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::Secret;
+
+/// Body of a login: a user name with its password, or an api-key. A non-empty key wins, as in the reference.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+    /// The api-key; `sync_api_key` is accepted too.
+    #[serde(rename = "sync-api-key", alias = "sync_api_key")]
+    pub sync_api_key: Secret,
+}
+
+/// What our own client sends with a password.
+#[derive(Serialize)]
+pub struct PasswordLogin<'a> {
+    /// User name.
+    pub username: &'a str,
+    /// Its password.
+    pub password: &'a str,
+}
+
+/// What our own client sends with an api-key.
+#[derive(Serialize)]
+pub struct KeyLogin<'a> {
+    /// The key.
+    #[serde(rename = "sync-api-key")]
+    pub sync_api_key: &'a str,
+}
+
+/// Answer to a login.
+#[derive(Serialize, Deserialize)]
+pub struct AuthToken {
+    /// JWT for `Authorization: Bearer`.
+    pub token: String,
+    /// End of its life, RFC 3339, whole seconds.
+    pub expires: String,
+    /// For `GET /refresh/:token`: 64 hex digits.
+    pub refresh_token: String,
+}
+
+/// Answer to a refresh.
+#[derive(Serialize, Deserialize)]
+pub struct RefreshedToken {
+    /// JWT for `Authorization: Bearer`.
+    pub token: String,
+    /// End of its life, RFC 3339, whole seconds.
+    pub expires: String,
+}

@@ -1,0 +1,66 @@
+//! Companies: trading partners, and the owner of the node.
+
+use serde::{Deserialize, Serialize};
+
+use super::user::User;
+use super::{Id, Timestamp, never};
+use crate::crypto::Secret;
+
+/// A company. The api-key that a secondary keeps for it is never part of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Company {
+    /// The same on both nodes.
+    pub id: Id,
+    /// Unique ignoring case.
+    pub name: String,
+    /// Base URL of its server; empty if it has none.
+    #[serde(default)]
+    pub sync_addr: String,
+    /// Its machine user, once a key was minted (primary only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_user_id: Option<i64>,
+    /// Whether a key is stored for it (secondary only). The reference sends the key itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_api_key: Option<bool>,
+    /// An inactive company cannot log in or sync.
+    pub active: bool,
+    /// When the row was made; the zero time where the reference does not read it.
+    #[serde(with = "never")]
+    pub created_at: Option<Timestamp>,
+    /// When it last changed; likewise.
+    #[serde(with = "never")]
+    pub updated_at: Option<Timestamp>,
+    /// Its logins, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Vec<User>>,
+}
+
+/// Body of `POST /v1/companies`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CreateCompany {
+    /// Chosen by the server if absent or nil.
+    pub id: Id,
+    /// At least 3 characters.
+    pub name: String,
+    /// Base URL of its server; may be empty.
+    pub sync_addr: String,
+    /// Whether it may log in.
+    pub active: bool,
+}
+
+/// Body of `PATCH /v1/companies/:id`: what is absent stays.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UpdateCompany {
+    /// At least 3 characters.
+    pub name: Option<String>,
+    /// Base URL of its server.
+    pub sync_addr: Option<String>,
+    /// Whether it may log in.
+    pub active: Option<bool>,
+    /// Write-only, on a secondary: the key for this primary.
+    pub sync_api_key: Option<Secret>,
+    /// Never writable.
+    pub sync_user_id: Option<serde_json::Value>,
+}

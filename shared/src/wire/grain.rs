@@ -1,0 +1,60 @@
+//! Grains: immutable payloads with a UUID.
+
+use serde::{Deserialize, Serialize};
+
+use super::slice::Slice;
+use super::{Id, Timestamp, never};
+
+/// The key of a whole file.
+pub const LEVEL_1: &str = "level-1";
+
+/// A grain. Where the reference finds none it sends the zero value, which `add` of its command line depends on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Grain {
+    /// Also names the content.
+    pub id: Id,
+    /// Whose grain it is; absent in the zero value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_id: Option<Id>,
+    /// What it is about; lower case; `level-1` for a whole file.
+    #[serde(default)]
+    pub grain_key: String,
+    /// By habit the file name.
+    #[serde(default)]
+    pub source: String,
+    /// `raw`, `b64`, `z64`, `a85` or `z85`.
+    #[serde(default)]
+    pub encoding: String,
+    /// Characters of the payload text.
+    #[serde(default)]
+    pub payload_len: i64,
+    /// The payload text, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// When the row was made.
+    #[serde(with = "never", default)]
+    pub created_at: Option<Timestamp>,
+    /// The slice, in `GET /v1/grains/:id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
+}
+
+/// Body of `POST /v1/grains`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CreateGrain {
+    /// Chosen by the server if absent or nil.
+    pub id: Id,
+    /// Required.
+    pub slice_id: Id,
+    /// Required; stored in lower case.
+    pub grain_key: String,
+    /// By habit the file name.
+    pub source: String,
+    /// Required.
+    pub encoding: String,
+    /// Echoed in the answer.
+    pub payload_len: i64,
+    /// Required.
+    pub payload: String,
+}

@@ -1,0 +1,30 @@
+//! Lists: `{"data": […] | null, "paging": {…}}`.
+
+use serde::{Deserialize, Serialize};
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// `null` when empty, except where the reference sends `[]`.
+    pub data: Option<Vec<T>>,
+    /// Where this page stands.
+    pub paging: Paging,
+}
+
+/// Where a page stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paging {
+    /// From 1.
+    pub page_number: i64,
+    /// Rows a page.
+    pub page_size: i64,
+    /// Rows in all pages.
+    pub items_total: i64,
+}
+
+impl<T> Page<T> {
+    /// `null` for no rows.
+    pub fn new(rows: Vec<T>, paging: Paging) -> Self {
+        Self { data: (!rows.is_empty()).then_some(rows), paging }
+    }
+}

@@ -1,0 +1,58 @@
+//! `GET /server`: who answers here.
+
+use serde::{Deserialize, Serialize};
+
+use super::Id;
+
+/// The feature name of our own sync protocol.
+pub const SYNC_2: &str = "sync-2";
+
+/// Whether a node publishes or receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerRole {
+    /// Publishes; never calls out.
+    Primary,
+    /// Receives; starts every sync.
+    Secondary,
+}
+
+impl ServerRole {
+    /// As stored and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+        }
+    }
+}
+
+impl std::fmt::Display for ServerRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer: the reference's two members and ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Server {
+    /// The company that owns the node.
+    #[serde(rename = "server-id")]
+    pub server_id: Id,
+    /// Its role.
+    #[serde(rename = "server-role")]
+    pub server_role: ServerRole,
+    /// Name of that company; the reference does not send it.
+    #[serde(rename = "server-name", default, skip_serializing_if = "String::is_empty")]
+    pub server_name: String,
+    /// What it speaks besides the reference's wire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+impl Server {
+    /// Whether it speaks sync-2.
+    pub fn speaks_sync_2(&self) -> bool {
+        self.features.iter().any(|feature| feature == SYNC_2)
+    }
+}

@@ -1,0 +1,123 @@
+//! Users: logins on one node.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Id, Timestamp, never};
+use crate::crypto::Secret;
+
+/// What a login may do. A lower number has more power (spec §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// 100: staff of the node; everything.
+    SuperAdmin,
+    /// 110: staff of the node.
+    Admin,
+    /// 120: admin of a partner company; its own rows.
+    CompanyAdmin,
+    /// 200: the machine user of a company.
+    Sync,
+}
+
+impl Role {
+    /// As stored and sent.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::SuperAdmin => 100,
+            Self::Admin => 110,
+            Self::CompanyAdmin => 120,
+            Self::Sync => 200,
+        }
+    }
+
+    /// `None` for a number that is no role.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync].into_iter().find(|role| role.number() == number)
+    }
+
+    /// 100 or 110: the node's own staff.
+    pub fn is_staff(self) -> bool {
+        matches!(self, Self::SuperAdmin | Self::Admin)
+    }
+}
+
+/// A user; never with password or token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct User {
+    /// Local to the node.
+    pub id: i64,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// Unique ignoring case.
+    pub username: String,
+    /// Unique ignoring case.
+    pub email: String,
+    /// May be absent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phone: String,
+    /// Whether it may log in.
+    pub active: bool,
+    /// Last login with a password.
+    #[serde(with = "never")]
+    pub last_login: Option<Timestamp>,
+    /// Last change of the password.
+    #[serde(with = "never")]
+    pub password_changed: Option<Timestamp>,
+    /// 100, 110, 120 or 200.
+    pub role: i64,
+    /// Whom it belongs to.
+    pub company_id: Id,
+    /// When the row was made.
+    #[serde(with = "never")]
+    pub created_at: Option<Timestamp>,
+    /// When it last changed.
+    #[serde(with = "never")]
+    pub updated_at: Option<Timestamp>,
+}
+
+/// Body of `POST /v1/users`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CreateUser {
+    /// Required.
+    pub first_name: String,
+    /// Required.
+    pub last_name: String,
+    /// At least 3 characters of `A-Z a-z 0-9 _ ~ . -`.
+    pub username: String,
+    /// See the password policy.
+    pub password: Secret,
+    /// The same again.
+    pub password_confirm: Secret,
+    /// Required.
+    pub email: String,
+    /// May be empty.
+    pub phone: String,
+    /// The caller's own, unless he is staff.
+    pub company_id: Id,
+    /// 100, 110, 120 or 200; must be weaker than the caller's.
+    pub role: i64,
+    /// The reference creates users active whatever this says; so do we unless it is `false`.
+    pub active: Option<bool>,
+}
+
+/// Body of `PATCH /v1/users/:id`: what is absent stays.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UpdateUser {
+    /// At least 2 characters.
+    pub first_name: Option<String>,
+    /// At least 2 characters.
+    pub last_name: Option<String>,
+    /// Unique ignoring case.
+    pub email: Option<String>,
+    /// May be empty.
+    pub phone: Option<String>,
+    /// Whether it may log in; staff only.
+    pub active: Option<bool>,
+    /// Not writable here.
+    pub role: Option<serde_json::Value>,
+    /// Not writable here.
+    pub company_id: Option<serde_json::Value>,
+}
