@@ -1,1 +1,213 @@
-//! The typed HTTP client.
+//! The typed HTTP client of both servers: used by the secondary, by commands, by the demo and by tests.
+
+mod lines;
+mod login;
+mod sync;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use lines::Lines;
+
+use crate::crypto::Secret;
+use crate::wire::error::ErrorBody;
+
+/// Not the reference's `Sandpiper`: primaries serve that one a hash without metadata (spec §9).
+const USER_AGENT: &str = concat!("sandpiper-rs/", env!("CARGO_PKG_VERSION"));
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Without a byte for this long the other side counts as gone. There is no limit on the whole: files may be large.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Answers that are one JSON document.
+const MAX_JSON: usize = 256 * 1024 * 1024;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The base URL cannot be used; the sentence names the remedy.
+    #[error("{0}")]
+    Url(String),
+    /// No connection, or it broke.
+    #[error("{server} cannot be reached: {reason}")]
+    Unreachable {
+        /// Scheme, host and port.
+        server: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server refused.
+    #[error("{server} answered {status}: {message}")]
+    Refused {
+        /// Scheme, host and port.
+        server: String,
+        /// Its status.
+        status: StatusCode,
+        /// Its message.
+        message: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("{server} sent something unexpected: {reason}")]
+    Unexpected {
+        /// Scheme, host and port.
+        server: String,
+        /// What.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// Whether the server refused with this status.
+    pub fn is_status(&self, status: u16) -> bool {
+        matches!(self, Self::Refused { status: found, .. } if found.as_u16() == status)
+    }
+}
+
+impl From<ClientError> for crate::node::Error {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Url(text) => Self::BadRequest(text),
+            ClientError::Unreachable { .. } => Self::Unreachable(error.to_string()),
+            ClientError::Refused { .. } | ClientError::Unexpected { .. } => Self::Upstream(error.to_string()),
+        }
+    }
+}
+
+/// A client of one server, with the token of its last login.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<Secret>,
+}
+
+impl Client {
+    /// A client of the server at `base` (a path in it is kept: servers behind a proxy's sub-path work). Plain HTTP to
+    /// another machine needs `allow_http`: a credential would travel in the clear.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`].
+    pub fn new(base: &str, allow_http: bool) -> Result<Self, ClientError> {
+        let refuse = |reason: &str| Err(ClientError::Url(format!("\"{base}\" {reason}")));
+        let Ok(url) = Url::parse(base.trim()) else {
+            return refuse("is no URL: write it as https://host or https://host:port");
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ClientError::Url("the URL must not hold a user name or password".to_owned()));
+        }
+        let is_loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => return refuse("names no host: write it as https://host or https://host:port"),
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback || allow_http => {}
+            "http" => {
+                return refuse(
+                    "is plain HTTP to another machine: use https, or set allow_http_primaries = true in config.toml",
+                );
+            }
+            _ => return refuse("is neither http nor https"),
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(STALL_TIMEOUT)
+            // A redirect could carry the credential elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| ClientError::Url(format!("cannot set up the client: {error}")))?;
+        Ok(Self { http, base: url, token: None })
+    }
+
+    /// Scheme, host, port and path: what errors show.
+    pub fn server(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    /// `POST path` with a JSON body.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.json(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// A call without a body whose answer does not matter.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn call(&self, method: Method, path: &str) -> Result<(), ClientError> {
+        self.send(self.request(method, path)).await.map(|_answer| ())
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.server()));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        let bytes = self.body(response, MAX_JSON).await?;
+        // An empty body is the reference's way to say nothing.
+        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        serde_json::from_slice(text).map_err(|error| self.unexpected(error.to_string()))
+    }
+
+    async fn body(&self, response: Response, limit: usize) -> Result<Vec<u8>, ClientError> {
+        let mut bytes = Vec::new();
+        let mut stream = response.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| self.unreachable(error))?;
+            if bytes.len().saturating_add(chunk.len()) > limit {
+                return Err(self.unexpected(format!("an answer of more than {limit} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = self.body(response, 64 * 1024).await.unwrap_or_default();
+        let message = match serde_json::from_slice::<ErrorBody>(&bytes) {
+            Ok(body) => body.message.to_string(),
+            Err(_no_error_body) => status.canonical_reason().unwrap_or("no reason").to_owned(),
+        };
+        Err(ClientError::Refused { server: self.server().to_owned(), status, message })
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> ClientError {
+        // The innermost cause says it best: "Connection refused", "certificate has expired".
+        let error = error.without_url();
+        let mut reason: &dyn std::error::Error = &error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        ClientError::Unreachable { server: self.server().to_owned(), reason: reason.to_string() }
+    }
+
+    fn unexpected(&self, reason: impl Into<String>) -> ClientError {
+        ClientError::Unexpected { server: self.server().to_owned(), reason: reason.into() }
+    }
+}

@@ -72,8 +72,8 @@ pub enum UrlError {
     Malformed,
     /// A remote PostgreSQL in a build that cannot encrypt (design D7).
     #[error(
-        "PostgreSQL at {0} is not on this machine and this build cannot encrypt: build with `--features postgres-tls`, \
-         use a Unix socket, or write sslmode=disable into the URL to accept plain text"
+        "PostgreSQL at {0} is not on this machine and this build cannot encrypt: use a tunnel or a Unix socket, or write \
+         sslmode=disable into the URL to accept plain text"
     )]
     Unencrypted(String),
 }
@@ -122,9 +122,7 @@ fn refuse_plain_remote(url: &url::Url) -> Result<(), UrlError> {
             || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     };
     match hosts.iter().find(|host| !is_local(host)) {
-        Some(remote) if !plain_accepted && !cfg!(feature = "postgres-tls") => {
-            Err(UrlError::Unencrypted(remote.clone()))
-        }
+        Some(remote) if !plain_accepted => Err(UrlError::Unencrypted(remote.clone())),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! `/v1/companies`.
+//! `/v1/companies` and `/v1/servers`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -62,4 +62,22 @@ pub(super) async fn delete(
 ) -> Result<HttpResponse, Error> {
     service::delete(&node, &who, path_id(&id, "company")?).await?;
     Ok(reply::done())
+}
+
+pub(super) async fn servers(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let name = Query::of(&request)?.get("name").map(str::to_owned);
+    reply::ok(&request, &service::servers(&node, &who, name).await?)
+}
+
+pub(super) async fn server(
+    request: HttpRequest,
+    id: web::Path<String>,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    reply::ok(&request, &service::server(&node, &who, path_id(&id, "company")?).await?)
 }

@@ -32,6 +32,7 @@ pub fn v1(config: &mut web::ServiceConfig) {
         .service(web::resource("/companies")
             .route(web::get().to(company::list))
             .route(web::post().to(company::create)))
+        .service(web::resource("/servers/{id}").route(web::get().to(company::server)))
         .service(web::resource("/companies/{id}/subs").route(web::get().to(subscription::list_of_company)))
         .service(web::resource("/companies/{id}/subs/{slice}").route(web::get().to(subscription::view_pair)))
         .service(web::resource("/users")
@@ -76,6 +77,19 @@ pub fn company_by_id() -> actix_web::Resource {
     web::resource("/companies/{id}")
         .route(web::get().to(company::view))
         .route(web::delete().to(company::delete))
+}
+
+/// `/v1/servers`: shared, but for a secondary's POST, which connects to a primary.
+pub fn servers() -> actix_web::Resource {
+    web::resource("/servers").route(web::get().to(company::servers))
+}
+
+/// Stands where the other server role has something.
+///
+/// # Errors
+/// Always [`Error::WrongServerRole`].
+pub async fn wrong_server_role(_who: Principal) -> Result<HttpResponse, Error> {
+    Err(Error::WrongServerRole)
 }
 
 /// PATCH of a company without anything secret in it.

@@ -9,6 +9,7 @@ use crate::store::company::{CompanyRow, name_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::company::{Company, CreateCompany, UpdateCompany};
 use crate::wire::page::{Page, Paging};
+use crate::wire::server::ServerRole;
 use crate::wire::Id;
 
 const MISSING: Error = Error::NotFound("Company does not exist.");
@@ -167,6 +168,53 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
             Err(other) => Err(other.into()),
         })
         .await
+}
+
+/// Companies with a server one can talk to, but for the own one; `name` ignores case. The stored key is never part of
+/// it (gap S8).
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff.
+pub async fn servers(node: &Node, who: &Principal, name: Option<String>) -> Result<Vec<Company>, Error> {
+    who.require_staff()?;
+    let (own, role) = (node.server_id(), node.server.server_role);
+    node.store
+        .read(move |conn| {
+            let wanted = name.as_deref().map(name_key);
+            let rows = store::company::servers(conn, own)?;
+            rows.into_iter()
+                .filter(|row| wanted.as_ref().is_none_or(|wanted| *wanted == row.name_key))
+                .map(|row| as_server(conn, row, role))
+                .collect()
+        })
+        .await
+}
+
+/// One of them.
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff, [`Error::NotFound`].
+pub async fn server(node: &Node, who: &Principal, id: Id) -> Result<Company, Error> {
+    who.require_staff()?;
+    let role = node.server.server_role;
+    node.store
+        .read(move |conn| {
+            let row = store::company::find(conn, id)?.ok_or(MISSING)?;
+            as_server(conn, row, role)
+        })
+        .await
+}
+
+fn as_server(conn: &mut Connection, row: CompanyRow, role: ServerRole) -> Result<Company, Error> {
+    let has_api_key = match role {
+        ServerRole::Primary => None,
+        ServerRole::Secondary => {
+            let partner = store::partner::find(conn, row.id)?;
+            Some(partner.is_some_and(|partner| partner.api_key.is_some() || partner.candidate_key.is_some()))
+        }
+    };
+    // The reference leaves the times at zero here.
+    Ok(Company { has_api_key, created_at: None, updated_at: None, ..to_wire(row, None) })
 }
 
 /// The company with this id or, ignoring case, this name: how commands name one.

@@ -1,0 +1,112 @@
+//! The command line of a primary.
+
+mod add;
+mod api_key;
+mod company;
+mod slice;
+mod subscription;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use shared::server::{telemetry, tls};
+use shared::wire::server::ServerRole;
+
+const ROLE: ServerRole = ServerRole::Primary;
+
+/// Publishes product data to partner companies and mints their api-keys
+#[derive(Parser, Debug)]
+#[command(name = "sandpiper-primary", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make a new primary in a data folder
+    #[command(after_help = "Example: sandpiper-primary init --data-dir /var/lib/sandpiper --name 'Better Brakes'")]
+    Init(init::Init),
+    /// Serve partners and admins over HTTP
+    #[command(after_help = "Example: sandpiper-primary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8080")]
+    Serve(serve::Serve),
+    /// Logins of people
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Partner companies
+    #[command(subcommand)]
+    Company(company::Company),
+    /// Slices: the units of subscription and sync
+    #[command(subcommand)]
+    Slice(slice::Slice),
+    /// Subscriptions of companies to slices
+    #[command(subcommand, name = "sub")]
+    Subscription(subscription::Subscription),
+    /// Publish a file as the whole content of a slice
+    #[command(after_help = "Example: sandpiper-primary add --slice brake-pads aces-2026-11.xml")]
+    Add(add::Add),
+    /// Api-keys of companies
+    #[command(subcommand, name = "apikey")]
+    ApiKey(api_key::ApiKey),
+    /// Print fresh secrets in the reference's formats
+    #[command(after_help = "Example: sandpiper-primary secrets")]
+    Secrets,
+    /// Bring the database's schema up to date (every command does so by itself)
+    #[command(after_help = "Example: sandpiper-primary migrate --data-dir /var/lib/sandpiper")]
+    Migrate,
+}
+
+/// Parses the command line and runs one command.
+pub fn main() -> ExitCode {
+    tls::install_provider();
+    let cli = Cli::parse();
+    let default_log = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let log = cli.global.log.as_deref().unwrap_or(default_log);
+    if let Err(error) = telemetry::start(log, cli.global.log_json) {
+        return cli::end(Err(Failure::usage(error)));
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::end(Err(Failure::failed(error.to_string()))),
+    };
+    cli::end(runtime.block_on(run(cli)))
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Init(init) => init::run(&global, init, ROLE).await,
+        Command::Serve(serve) => run_server(&global, &serve).await,
+        Command::Account(account) => account::run(&global, account, ROLE).await,
+        Command::Company(company) => company::run(&global, company).await,
+        Command::Slice(slice) => slice::run(&global, slice).await,
+        Command::Subscription(subscription) => subscription::run(&global, subscription).await,
+        Command::Add(add) => add::run(&global, add).await,
+        Command::ApiKey(api_key) => api_key::run(&global, api_key).await,
+        Command::Secrets => secrets::run(global.json),
+        Command::Migrate => migrate::run(&global).await,
+    }
+}
+
+async fn run_server(global: &Global, serve: &serve::Serve) -> Result<(), Failure> {
+    let opened = global.open(ROLE).await?;
+    let options = serve.options(&opened.config, crate::DEFAULT_PORT)?;
+    let running = crate::start(opened.node, options)?;
+    serve::until_stopped(running, "sandpiper-primary").await
+}
+
+/// Who a command acts as in records: the operator at this machine.
+const OPERATOR: &str = "command line";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,29 @@
+//! `/v1/apikey`: mint, metadata, revoke.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use shared::node::service::api_key as service;
+use shared::node::{Error, Node, Principal, reply};
+
+/// Mints (and so rotates) the key of the caller's company. 200, as the reference answers.
+pub(super) async fn mint(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    reply::secret(&request, &service::mint(&node, &who).await?)
+}
+
+/// What may be told of the company's keys, newest first.
+pub(super) async fn list(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    reply::ok(&request, &service::list(&node, &who).await?)
+}
+
+/// Ends every key of the company at once.
+pub(super) async fn revoke(node: web::Data<Node>, who: Principal) -> Result<HttpResponse, Error> {
+    service::revoke(&node, &who).await?;
+    Ok(reply::done())
+}

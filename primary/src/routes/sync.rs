@@ -1,0 +1,80 @@
+//! `/v1/sync/…`: what a secondary pulls from.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use shared::node::query::{Query, path_id};
+use shared::node::{Error, Node, Principal, body, reply};
+use shared::wire::sync::{FeedQuery, WantedGrains};
+use tokio::sync::mpsc::Receiver;
+
+use crate::service::feed as service;
+
+/// What the Go client calls itself (spec §9).
+const GO_CLIENT: &str = "Sandpiper";
+
+/// The reference has a web-socket stub here that answers nothing.
+pub(super) async fn index(_who: Principal) -> Result<HttpResponse, Error> {
+    Ok(reply::done())
+}
+
+/// The caller's company's subscriptions, active or not, each with its slice.
+pub(super) async fn subscriptions(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let subs = service::subscriptions(&node, &who, agent == Some(GO_CLIENT)).await?;
+    reply::ok(&request, &subs)
+}
+
+/// The reference's list of a slice's grains; `brief=yes` leaves out the payloads (the reference does not).
+pub(super) async fn grains(
+    request: HttpRequest,
+    id: web::Path<String>,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let (id, brief) = (path_id(&id, "slice")?, Query::of(&request)?.flag("brief"));
+    let stream = service::grains(node.into_inner(), &who, id, brief).await?;
+    Ok(HttpResponse::Ok().content_type("application/json; charset=UTF-8").streaming(chunks(stream)))
+}
+
+/// sync-2: a version of a slice, or the way to it from what the caller has.
+pub(super) async fn feed(
+    request: HttpRequest,
+    id: web::Path<String>,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "slice")?;
+    let query = web::Query::<FeedQuery>::from_query(request.query_string())
+        .map_err(|error| Error::BadRequest(format!("malformed query: {error}")))?
+        .into_inner();
+    Ok(ndjson(service::feed(node.into_inner(), &who, id, query).await?))
+}
+
+/// sync-2: some grains of a version.
+pub(super) async fn wanted(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "slice")?;
+    let wanted: WantedGrains = body::read(&request, payload, body::MEDIUM).await?;
+    Ok(ndjson(service::wanted(node.into_inner(), &who, id, wanted).await?))
+}
+
+fn ndjson(stream: Receiver<std::io::Result<Bytes>>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/x-ndjson").streaming(chunks(stream))
+}
+
+fn chunks(
+    stream: Receiver<std::io::Result<Bytes>>,
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> {
+    unfold(stream, |mut stream| async move { stream.recv().await.map(|chunk| (chunk, stream)) })
+}

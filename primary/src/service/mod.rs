@@ -1,0 +1,3 @@
+//! Decisions that only a primary takes.
+
+pub mod feed;

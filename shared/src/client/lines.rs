@@ -1,0 +1,61 @@
+//! Reading an NDJSON stream line by line.
+
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use reqwest::Response;
+use serde::de::DeserializeOwned;
+
+use super::{Client, ClientError};
+
+/// A grain of 64 MiB, escaped.
+const MAX_LINE: usize = 140 * 1024 * 1024;
+
+/// The lines of an answer, one at a time: memory holds one line, whatever the stream's length.
+pub struct Lines {
+    client: Client,
+    stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    buffer: BytesMut,
+    /// Bytes of the buffer known to hold no line end.
+    scanned: usize,
+}
+
+impl Lines {
+    pub(super) fn new(client: Client, response: Response) -> Self {
+        Self { client, stream: Box::pin(response.bytes_stream()), buffer: BytesMut::new(), scanned: 0 }
+    }
+
+    /// The next line; `None` at the end of the stream. A protocol says by a line of its own that nothing is missing.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`] when the stream breaks, [`ClientError::Unexpected`] for a line that is too long or
+    /// not a `T`.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+        let Some(line) = self.next_bytes().await? else { return Ok(None) };
+        serde_json::from_slice(&line).map(Some).map_err(|error| self.client.unexpected(error.to_string()))
+    }
+
+    async fn next_bytes(&mut self) -> Result<Option<BytesMut>, ClientError> {
+        loop {
+            let unread = self.buffer.get(self.scanned..).unwrap_or_default();
+            if let Some(at) = unread.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(self.scanned + at + 1);
+                self.scanned = 0;
+                return Ok(Some(line));
+            }
+            self.scanned = self.buffer.len();
+            if self.buffer.len() > MAX_LINE {
+                return Err(self.client.unexpected(format!("a line of more than {MAX_LINE} bytes")));
+            }
+            match self.stream.next().await {
+                Some(chunk) => {
+                    let chunk = chunk.map_err(|error| self.client.unreachable(error))?;
+                    self.buffer.extend_from_slice(&chunk);
+                }
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(self.client.unexpected("a stream that ends in the middle of a line")),
+            }
+        }
+    }
+}
