@@ -1,0 +1,50 @@
+//! The secondary: keeps exact copies of the slices that its company subscribes to.
+//!
+//! `routes` decode and encode, `service` keeps the credentials of primaries, [`sync`] pulls. What a primary serves too
+//! (logins, companies, slices, grains …) lives in [`shared::node`].
+
+pub mod cli;
+pub mod routes;
+pub mod service;
+pub mod sync;
+
+use std::sync::Arc;
+
+use actix_web::web;
+use shared::crypto::root_key::RootKey;
+use shared::crypto::sealed::SealKey;
+use shared::node::Node;
+use shared::server::serve::{Running, ServeError, ServeOptions};
+
+/// Port of a secondary, as the reference's.
+pub const DEFAULT_PORT: u16 = 8081;
+
+/// A secondary: a node, and what encrypts the keys it keeps for primaries.
+pub struct Secondary {
+    /// What both servers have.
+    pub node: Arc<Node>,
+    /// Encrypts stored api-keys; derived from the root key.
+    pub vault: SealKey,
+    /// Talk plain HTTP to primaries on other machines.
+    pub allow_http: bool,
+}
+
+impl Secondary {
+    /// From an opened node.
+    pub fn new(node: Node, root_key: &RootKey, allow_http: bool) -> Self {
+        Self { node: Arc::new(node), vault: root_key.derive("sandpiper partner key v1"), allow_http }
+    }
+}
+
+/// Starts serving; used by `serve`, the demo and tests.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn start(secondary: Arc<Secondary>, options: ServeOptions) -> Result<Running, ServeError> {
+    let node = web::Data::from(Arc::clone(&secondary.node));
+    let own = web::Data::from(secondary);
+    shared::server::serve::start(node, options, move |config| {
+        config.app_data(own.clone());
+        routes::all(config);
+    })
+}

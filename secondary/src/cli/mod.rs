@@ -1,0 +1,113 @@
+//! The command line of a secondary.
+
+mod connect;
+mod primaries;
+mod pull;
+mod sync;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use shared::server::{telemetry, tls};
+use shared::wire::server::ServerRole;
+
+use crate::Secondary;
+
+const ROLE: ServerRole = ServerRole::Secondary;
+
+/// Keeps exact copies of the slices that its company subscribes to
+#[derive(Parser, Debug)]
+#[command(name = "sandpiper-secondary", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make a new secondary in a data folder
+    #[command(after_help = "Example: sandpiper-secondary init --data-dir /var/lib/sandpiper --name 'Retail Parts'")]
+    Init(init::Init),
+    /// Serve admins and cron over HTTP
+    #[command(after_help = "Example: sandpiper-secondary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8081")]
+    Serve(serve::Serve),
+    /// Logins of people
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Connect to a primary: log in there as company admin, mint a key, store and prove it (again: a new key)
+    #[command(after_help = "Example: sandpiper-secondary connect https://data.better-brakes.example --username companyadmin")]
+    Connect(connect::Connect),
+    /// Sync with primaries
+    #[command(after_help = "Example: sandpiper-secondary sync --all   (from cron: 75 means try again later)")]
+    Sync(sync::Sync),
+    /// List primaries and how their last sync went
+    #[command(after_help = "Example: sandpiper-secondary primaries")]
+    Primaries,
+    /// Write received files into a folder
+    #[command(after_help = "Example: sandpiper-secondary pull --slice brake-pads /srv/catalog")]
+    Pull(pull::Pull),
+    /// Print fresh secrets in the reference's formats
+    #[command(after_help = "Example: sandpiper-secondary secrets")]
+    Secrets,
+    /// Bring the database's schema up to date (every command does so by itself)
+    #[command(after_help = "Example: sandpiper-secondary migrate --data-dir /var/lib/sandpiper")]
+    Migrate,
+}
+
+/// Parses the command line and runs one command.
+pub fn main() -> ExitCode {
+    tls::install_provider();
+    let cli = Cli::parse();
+    let default_log = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
+    let log = cli.global.log.as_deref().unwrap_or(default_log);
+    if let Err(error) = telemetry::start(log, cli.global.log_json) {
+        return cli::end(Err(Failure::usage(error)));
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::end(Err(Failure::failed(error.to_string()))),
+    };
+    cli::end(runtime.block_on(run(cli)))
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Init(init) => init::run(&global, init, ROLE).await,
+        Command::Serve(serve) => run_server(&global, &serve).await,
+        Command::Account(account) => account::run(&global, account, ROLE).await,
+        Command::Connect(connect) => connect::run(&global, connect).await,
+        Command::Sync(sync) => sync::run(&global, sync).await,
+        Command::Primaries => primaries::run(&global).await,
+        Command::Pull(pull) => pull::run(&global, pull).await,
+        Command::Secrets => secrets::run(global.json),
+        Command::Migrate => migrate::run(&global).await,
+    }
+}
+
+async fn open(global: &Global) -> Result<(Arc<Secondary>, shared::server::config::ConfigFile), Failure> {
+    let opened = global.open(ROLE).await?;
+    let secondary = Secondary::new(opened.node, &opened.root_key, opened.config.allow_http_primaries);
+    Ok((Arc::new(secondary), opened.config))
+}
+
+async fn run_server(global: &Global, serve: &serve::Serve) -> Result<(), Failure> {
+    let (secondary, config) = open(global).await?;
+    let options = serve.options(&config, crate::DEFAULT_PORT)?;
+    let running = crate::start(secondary, options)?;
+    serve::until_stopped(running, "sandpiper-secondary").await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

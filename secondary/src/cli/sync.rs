@@ -1,0 +1,191 @@
+//! `sync`: what cron runs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use shared::cli::{Failure, Global, output};
+use shared::node::Error;
+
+use crate::Secondary;
+use crate::service::partner;
+use crate::sync::{self as engine, Event, Outcome, Progress, Report};
+
+/// Options of `sync`.
+#[derive(Args, Clone, Debug)]
+pub struct Sync {
+    /// Primaries to sync with, by name or id
+    #[arg(value_name = "PRIMARY_ID|NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub primaries: Vec<String>,
+    /// Every active primary
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Ended {
+    Ran(Report),
+    Refused { primary: String, error: String },
+}
+
+/// Runs `sync`: every named primary is tried, whatever happens to the others.
+///
+/// # Errors
+/// The failure's own code when it is the only one: 75 to try again later, 78 for what an operator must set, else 1.
+pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
+    let (secondary, _config) = super::open(global).await?;
+    let targets = targets(&secondary, &sync).await?;
+    if targets.is_empty() {
+        return Err(Failure::config("no primaries yet: run `sandpiper-secondary connect PRIMARY_URL` first"));
+    }
+    let (mut ended, mut failures) = (Vec::new(), Vec::new());
+    for primary in targets {
+        let bar = Bar::default();
+        let result = engine::run(Arc::clone(&secondary), primary.id, bar.progress()).await;
+        bar.finish();
+        match result {
+            Ok(report) => {
+                if !global.json {
+                    output::write_line(&text(&report))?;
+                }
+                let all_failed_locked = only_locked(&report);
+                if let Err(error) = report.clone().into_result() {
+                    let message = format!("{}: {error}", report.primary);
+                    failures.push(if all_failed_locked { Failure::try_again(message) } else { Failure::failed(message) });
+                }
+                ended.push(Ended::Ran(report));
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let message = format!("{}: {failure}", primary.name);
+                ended.push(Ended::Refused { primary: primary.name, error: failure.to_string() });
+                failures.push(with_message(&failure, message));
+            }
+        }
+    }
+    if global.json {
+        output::print(true, &ended, String::new)?;
+    }
+    summary(ended.len(), failures)
+}
+
+async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Primary>, Failure> {
+    if sync.all {
+        let all = partner::list(secondary).await?;
+        return Ok(all.into_iter().filter(|primary| primary.active).collect());
+    }
+    let mut targets = Vec::new();
+    for name in &sync.primaries {
+        let found = partner::find(secondary, name).await.map_err(|error| match error {
+            Error::NotFound(_) => {
+                Failure::failed(format!("there is no primary \"{name}\" here: `sandpiper-secondary primaries` lists them"))
+            }
+            other => other.into(),
+        })?;
+        targets.push(found);
+    }
+    Ok(targets)
+}
+
+/// A lock is the publisher editing: worth another try.
+fn only_locked(report: &Report) -> bool {
+    report.slices.iter().all(|slice| match &slice.outcome {
+        Outcome::Failed { error } => error.contains("slice locked"),
+        _ => true,
+    })
+}
+
+fn with_message(failure: &Failure, message: String) -> Failure {
+    match failure.code() {
+        75 => Failure::try_again(message),
+        78 => Failure::config(message),
+        _ => Failure::failed(message),
+    }
+}
+
+/// One failure keeps its code; several are 75 only if every one of them is worth another try.
+fn summary(total: usize, failures: Vec<Failure>) -> Result<(), Failure> {
+    let count = failures.len();
+    let all_temporary = failures.iter().all(|failure| failure.code() == 75);
+    let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    let mut failures = failures.into_iter();
+    match (failures.next(), failures.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) => Err(only),
+        (Some(_), Some(_)) => {
+            let message = format!("{count} of {total} syncs failed: {}", texts.join(" | "));
+            Err(if all_temporary { Failure::try_again(message) } else { Failure::failed(message) })
+        }
+    }
+}
+
+fn text(report: &Report) -> String {
+    let total = report.total();
+    let failed = report.failures().len();
+    let mut line = format!(
+        "{}: {} slice(s), {} changed, {} failed; {} grain(s) in, {} out, {} in {} ms ({})",
+        report.primary,
+        report.slices.len(),
+        report.changed(),
+        failed,
+        total.grains_added,
+        total.grains_removed,
+        output::size(total.payload_bytes),
+        report.duration_ms,
+        report.protocol
+    );
+    for slice in &report.slices {
+        if let Outcome::Changed(change) = &slice.outcome {
+            line.push_str(&format!(
+                "\n  {}: {} in, {} out, {}",
+                slice.slice,
+                change.grains_added,
+                change.grains_removed,
+                output::size(change.payload_bytes)
+            ));
+        }
+    }
+    line
+}
+
+/// Drawn on a terminal only.
+#[derive(Clone, Default)]
+struct Bar(Arc<Mutex<Option<ProgressBar>>>);
+
+impl Bar {
+    fn progress(&self) -> Progress {
+        let own = self.clone();
+        Progress::to(move |event| own.show(&event))
+    }
+
+    fn show(&self, event: &Event<'_>) {
+        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::SliceStarted { name, grains } => {
+                let new = ProgressBar::new(u64::try_from(*grains).unwrap_or_default()).with_message((*name).to_owned());
+                if let Ok(style) =
+                    ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} grains, {per_sec}, {eta} left")
+                {
+                    new.set_style(style);
+                }
+                *bar = Some(new);
+            }
+            Event::GrainsStaged(count) => {
+                if let Some(bar) = bar.as_ref() {
+                    bar.inc(u64::try_from(*count).unwrap_or_default());
+                }
+            }
+            Event::SliceEnded => {
+                if let Some(bar) = bar.take() {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+    }
+
+    fn finish(&self) {
+        self.show(&Event::SliceEnded);
+    }
+}

@@ -1,0 +1,28 @@
+//! `PATCH /v1/companies/:id`: as on a primary, and the write-only key of that primary.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use shared::node::query::path_id;
+use shared::node::service::company as shared_service;
+use shared::node::{Error, Node, Principal, body, reply};
+use shared::wire::company::UpdateCompany;
+
+use crate::Secondary;
+use crate::service::partner;
+
+pub(super) async fn update(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    secondary: web::Data<Secondary>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "company")?;
+    let mut body: UpdateCompany = body::read(&request, payload, body::SMALL).await?;
+    let api_key = body.sync_api_key.take().filter(|key| !key.is_empty());
+    let company = shared_service::update(&node, &who, id, body).await?;
+    if let Some(api_key) = api_key {
+        partner::store_key(&secondary, &who, id, api_key).await?;
+    }
+    reply::ok(&request, &company)
+}

@@ -1,0 +1,39 @@
+//! Every route of a secondary: the shared ones, and what only a secondary has.
+
+mod company;
+mod server;
+mod sync;
+
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use shared::node::auth::authenticate;
+use shared::node::routes::{self as shared_routes, wrong_server_role};
+
+/// The tree.
+#[rustfmt::skip]
+pub fn all(config: &mut web::ServiceConfig) {
+    config
+        .configure(shared_routes::root)
+        .service(api_key_resource().wrap(from_fn(authenticate)))
+        .service(web::resource("/sync/{id}").wrap(from_fn(authenticate)).route(web::post().to(sync::run)))
+        .service(web::scope("/v1")
+            .wrap(from_fn(authenticate))
+            .configure(shared_routes::v1)
+            .service(shared_routes::company_by_id().route(web::patch().to(company::update)))
+            .service(shared_routes::servers().route(web::post().to(server::connect)))
+            .service(api_key_resource())
+            .service(web::resource("/sync").route(web::get().to(wrong_server_role)))
+            .service(web::resource("/sync/subs").route(web::get().to(wrong_server_role)))
+            .service(web::resource("/sync/slice/{id}").route(web::get().to(wrong_server_role)))
+            .service(web::resource("/sync/slices/{id}/feed").route(web::get().to(wrong_server_role)))
+            .service(web::resource("/sync/slices/{id}/grains").route(web::post().to(wrong_server_role)))
+            .service(web::resource("/sync/{id}").route(web::post().to(sync::run))));
+}
+
+/// Keys are minted by primaries.
+fn api_key_resource() -> actix_web::Resource {
+    web::resource("/apikey")
+        .route(web::post().to(wrong_server_role))
+        .route(web::get().to(wrong_server_role))
+        .route(web::delete().to(wrong_server_role))
+}

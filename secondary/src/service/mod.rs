@@ -1,0 +1,3 @@
+//! Decisions that only a secondary takes.
+
+pub mod partner;

@@ -1,0 +1,369 @@
+//! Primaries: the credential kept for each, and how it gets here. A key is stored first and proven by a login before it
+//! replaces the one before (design D14), so a bad key never costs the good one.
+
+use serde::Serialize;
+use shared::client::{Client, ClientError};
+use shared::crypto::Secret;
+use shared::node::{Error, Principal};
+use shared::store::company::{CompanyRow, name_key};
+use shared::store::partner::PartnerRow;
+use shared::store::{self, Connection, StoreError};
+use shared::wire::api_key::Connect;
+use shared::wire::server::{Server, ServerRole};
+use shared::wire::{Id, Timestamp};
+
+use crate::Secondary;
+
+/// What a connection gives.
+#[derive(Clone, Debug, Serialize)]
+pub struct Connected {
+    /// The primary's company.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub sync_addr: String,
+    /// A stored key is never shown.
+    pub has_api_key: bool,
+    /// Our company there.
+    pub company_id: Id,
+    /// Names of the slices we subscribe to, with whether the subscription is active.
+    pub subscriptions: Vec<Subscribed>,
+}
+
+/// A subscription as `connect` lists it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Subscribed {
+    /// Name of the slice.
+    pub slice: String,
+    /// Whether it will be synced.
+    pub active: bool,
+}
+
+/// Logs in at a primary as a company admin, mints a key, stores it, proves it by logging in with it. The password is
+/// used once and never stored.
+///
+/// # Errors
+/// [`Error::BadRequest`] for what is missing or a URL that cannot be used; [`Error::Upstream`] and
+/// [`Error::Unreachable`] for what the primary answered.
+pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, Error> {
+    for (name, missing) in [
+        ("url", body.url.is_empty()),
+        ("username", body.username.is_empty()),
+        ("password", body.password.is_empty()),
+    ] {
+        if missing {
+            return Err(Error::BadRequest(format!("{name} is required, but was not received")));
+        }
+    }
+    let mut admin = Client::new(&body.url, secondary.allow_http)?;
+    admin.login(&body.username, &body.password).await.map_err(|error| refused_login(error, &body.username))?;
+    let server = admin.view_server().await?;
+    refuse_unfit(secondary, &admin, &server)?;
+    let minted = admin.mint().await?;
+    if minted.primary_id != server.server_id {
+        return Err(Error::Upstream(format!(
+            "{} says it is {} but minted a key for {}",
+            admin.server(),
+            server.server_id,
+            minted.primary_id
+        )));
+    }
+    let api_key = Secret::from(minted.sync_api_key);
+    let company = remember(secondary, &server, admin.server()).await?;
+    let sealed = seal(secondary, company.id, &api_key);
+    store_candidate(secondary, company.id, sealed).await?;
+    let session = login(secondary, company.id).await?;
+    let company_id = session.client.me().await?.company_id;
+    let subscriptions = session.client.subscriptions().await?;
+    Ok(Connected {
+        id: company.id,
+        name: company.name,
+        sync_addr: company.sync_addr.unwrap_or_default(),
+        has_api_key: true,
+        company_id,
+        subscriptions: subscriptions
+            .into_iter()
+            .map(|sub| Subscribed {
+                slice: sub.slice.map_or(sub.name, |slice| slice.slice_name),
+                active: sub.active,
+            })
+            .collect(),
+    })
+}
+
+fn refused_login(error: ClientError, username: &str) -> Error {
+    if error.is_status(401) || error.is_status(404) {
+        return Error::Upstream(format!("the primary refused user \"{username}\" or the password"));
+    }
+    error.into()
+}
+
+fn refuse_unfit(secondary: &Secondary, client: &Client, server: &Server) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::BadRequest(format!("{} {why}", client.server())));
+    if server.server_role != ServerRole::Primary {
+        return refuse("is not a primary");
+    }
+    if server.server_id == secondary.node.server_id() {
+        return refuse("has the id of this very server");
+    }
+    Ok(())
+}
+
+/// Adds the primary's company, or takes over its new address.
+async fn remember(secondary: &Secondary, server: &Server, addr: &str) -> Result<CompanyRow, Error> {
+    let now = secondary.node.clock.now();
+    let (id, addr) = (server.server_id, addr.to_owned());
+    let host = addr.split("//").nth(1).unwrap_or(&addr).to_owned();
+    // The reference does not tell its name.
+    let name = if server.server_name.trim().is_empty() { host } else { server.server_name.trim().to_owned() };
+    secondary
+        .node
+        .store
+        .write(move |conn| {
+            if let Some(other) = store::company::find_by_addr(conn, &addr)?.filter(|other| other.id != id) {
+                return Err(Error::Conflict(format!(
+                    "the address belongs to \"{}\" ({}) here: has the primary been made anew? Change or delete that \
+                     company first",
+                    other.name, other.id
+                )));
+            }
+            if let Some(mut row) = store::company::find(conn, id)? {
+                row.sync_addr = Some(addr);
+                row.active = true;
+                row.updated_at = now;
+                store::company::update(conn, &row)?;
+                return Ok(row);
+            }
+            let name = free_company_name(conn, name, id)?;
+            let row = CompanyRow {
+                id,
+                name_key: name_key(&name),
+                name,
+                sync_addr: Some(addr),
+                active: true,
+                key_generation: 0,
+                created_at: now,
+                updated_at: now,
+            };
+            store::company::insert(conn, &row)?;
+            Ok(row)
+        })
+        .await
+}
+
+fn free_company_name(conn: &mut Connection, name: String, id: Id) -> Result<String, StoreError> {
+    let taken = store::company::find_by_name(conn, &name)?.is_some();
+    Ok(if taken { format!("{name} ({id})") } else { name })
+}
+
+/// Stores a key that somebody brought (`PATCH /v1/companies/:id`); the next sync proves it.
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff, [`Error::NotFound`], [`Error::BadRequest`] for this server's own company.
+pub async fn store_key(secondary: &Secondary, who: &Principal, id: Id, api_key: Secret) -> Result<(), Error> {
+    who.require_staff()?;
+    if id == secondary.node.server_id() {
+        return Err(Error::BadRequest("a key belongs to the company of a primary, not to this server's own".to_owned()));
+    }
+    let trimmed = Secret::from(api_key.expose().trim());
+    if trimmed.expose().len() > 4096 {
+        return Err(Error::BadRequest("this is longer than any api-key".to_owned()));
+    }
+    store_candidate(secondary, id, seal(secondary, id, &trimmed)).await
+}
+
+fn seal(secondary: &Secondary, primary_id: Id, api_key: &Secret) -> Vec<u8> {
+    secondary.vault.seal(api_key.expose().as_bytes(), primary_id.as_bytes(), &secondary.node.random)
+}
+
+async fn store_candidate(secondary: &Secondary, primary_id: Id, sealed: Vec<u8>) -> Result<(), Error> {
+    let now = secondary.node.clock.now();
+    secondary
+        .node
+        .store
+        .write(move |conn| -> Result<(), StoreError> {
+            store::partner::set_candidate(conn, primary_id, &sealed, now)
+        })
+        .await?;
+    Ok(())
+}
+
+/// A login at a primary, with who answered.
+pub struct Session {
+    /// Logged in with the api-key.
+    pub client: Client,
+    /// Checked to be the primary that was meant.
+    pub server: Server,
+}
+
+/// Logs in with the stored key: the candidate first, which a good login proves, then the proven one.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotConfigured`] without address or key, [`Error::Upstream`] when every key is refused
+/// or somebody else answers, [`Error::Unreachable`].
+pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
+    let (company, partner) = load(secondary, primary_id).await?;
+    let addr = company
+        .sync_addr
+        .as_deref()
+        .ok_or_else(|| Error::NotConfigured(format!("\"{}\" has no sync_addr: set it, or run `connect URL`", company.name)))?;
+    let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
+    let keys: Vec<Vec<u8>> = stored.into_iter().flatten().collect();
+    if keys.is_empty() {
+        return Err(Error::NotConfigured(format!(
+            "no api-key is stored for \"{}\": run `sandpiper-secondary connect {addr}`",
+            company.name
+        )));
+    }
+    let mut client = Client::new(addr, secondary.allow_http)?;
+    for sealed in keys {
+        let api_key = open(secondary, primary_id, &sealed)?;
+        match client.login_with_key(&api_key).await {
+            Ok(()) => {
+                let server = client.view_server().await?;
+                refuse_impostor(&company, &server)?;
+                prove(secondary, primary_id, sealed, server.speaks_sync_2()).await?;
+                return Ok(Session { client, server });
+            }
+            Err(error) if is_refused_key(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Upstream(format!(
+        "\"{}\" refused our api-key: run `sandpiper-secondary connect {addr}` for a new one",
+        company.name
+    )))
+}
+
+/// Not only 401: the reference answers a superseded key with 404 and a damaged one with 500 and its crypto library's
+/// words.
+fn is_refused_key(error: &ClientError) -> bool {
+    let ClientError::Refused { status, message, .. } = error else { return false };
+    match status.as_u16() {
+        401 | 403 | 404 => true,
+        500 => ["cipher", "encoding/hex", "slice bounds"].iter().any(|word| message.contains(word)),
+        _ => false,
+    }
+}
+
+async fn load(secondary: &Secondary, primary_id: Id) -> Result<(CompanyRow, Option<PartnerRow>), Error> {
+    let own = secondary.node.server_id();
+    secondary
+        .node
+        .store
+        .read(move |conn| {
+            let company = store::company::find(conn, primary_id)?
+                .filter(|company| company.id != own)
+                .ok_or(Error::NotFound("Primary does not exist."))?;
+            if !company.active {
+                return Err(Error::NotConfigured(format!("\"{}\" is inactive here: activate it first", company.name)));
+            }
+            Ok((company, store::partner::find(conn, primary_id)?))
+        })
+        .await
+}
+
+fn open(secondary: &Secondary, primary_id: Id, sealed: &[u8]) -> Result<Secret, Error> {
+    let bytes = secondary
+        .vault
+        .open(sealed, primary_id.as_bytes())
+        .ok_or_else(|| Error::NotConfigured("the stored api-key cannot be read: connect again".to_owned()))?;
+    std::str::from_utf8(&bytes)
+        .map(Secret::from)
+        .map_err(|_not_text| Error::NotConfigured("the stored api-key is damaged: connect again".to_owned()))
+}
+
+/// Another server may have taken over the address (gap S20).
+fn refuse_impostor(company: &CompanyRow, server: &Server) -> Result<(), Error> {
+    if server.server_id != company.id || server.server_role != ServerRole::Primary {
+        return Err(Error::Upstream(format!(
+            "the server at \"{}\"'s address is the {} {}, not the primary {}: nothing was synced",
+            company.name, server.server_role, server.server_id, company.id
+        )));
+    }
+    Ok(())
+}
+
+async fn prove(secondary: &Secondary, primary_id: Id, sealed: Vec<u8>, sync2: bool) -> Result<(), Error> {
+    let now = secondary.node.clock.now();
+    secondary
+        .node
+        .store
+        .write(move |conn| -> Result<(), StoreError> {
+            store::partner::promote(conn, primary_id, &sealed, now)?;
+            if sync2 { store::partner::set_sync2(conn, primary_id) } else { Ok(()) }
+        })
+        .await?;
+    Ok(())
+}
+
+/// A primary as `primaries` lists it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Primary {
+    /// Its company.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub sync_addr: String,
+    /// Whether it is synced.
+    pub active: bool,
+    /// Whether a key is stored.
+    pub has_api_key: bool,
+    /// Last good login there.
+    pub last_login_at: Option<Timestamp>,
+    /// `success`, `error`, `running` or `interrupted`.
+    pub last_run: Option<String>,
+    /// When that run started.
+    pub last_run_at: Option<Timestamp>,
+    /// Why it failed.
+    pub last_error: Option<String>,
+}
+
+/// Every primary known here, by name.
+///
+/// # Errors
+/// What the store reports.
+pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
+    let own = secondary.node.server_id();
+    let mut primaries = secondary
+        .node
+        .store
+        .read(move |conn| -> Result<Vec<Primary>, StoreError> {
+            let (companies, _total) = store::company::list(conn, None, 0, i64::MAX)?;
+            let mut found = Vec::new();
+            for company in companies.into_iter().filter(|company| company.id != own) {
+                let partner = store::partner::find(conn, company.id)?;
+                let run = store::sync_run::last(conn, company.id)?;
+                found.push(Primary {
+                    id: company.id,
+                    name: company.name,
+                    sync_addr: company.sync_addr.unwrap_or_default(),
+                    active: company.active,
+                    has_api_key: partner.as_ref().is_some_and(|p| p.api_key.is_some() || p.candidate_key.is_some()),
+                    last_login_at: partner.and_then(|partner| partner.last_login_at),
+                    last_run: run.as_ref().map(|run| run.state.clone()),
+                    last_run_at: run.as_ref().map(|run| run.started_at),
+                    last_error: run.map(|run| run.error).filter(|error| !error.is_empty()),
+                });
+            }
+            Ok(found)
+        })
+        .await?;
+    primaries.sort_by_key(|primary| name_key(&primary.name));
+    Ok(primaries)
+}
+
+/// The primary with this id or, ignoring case, this name.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn find(secondary: &Secondary, id_or_name: &str) -> Result<Primary, Error> {
+    let key = name_key(id_or_name);
+    list(secondary)
+        .await?
+        .into_iter()
+        .find(|primary| name_key(&primary.name) == key || Ok(primary.id) == id_or_name.parse())
+        .ok_or(Error::NotFound("Primary does not exist."))
+}

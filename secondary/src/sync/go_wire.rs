@@ -1,0 +1,70 @@
+//! The reference's wire, towards primaries that do not speak sync-2 (spec §4): a list of all grains, the missing ones
+//! one by one, and a hash over ids and metadata to check the whole.
+
+use std::collections::HashSet;
+
+use shared::node::Error;
+use shared::store::version::VersionRow;
+use shared::wire::Id;
+use shared::wire::grain::Grain;
+use shared::wire::slice::Slice;
+
+use super::stage::{Arrived, Expected, Stage};
+use super::{Change, Run};
+
+/// The hash is all that this wire has. Ours is of a version that is whole, so an equal one means equal ids.
+pub(super) fn is_equal(remote: &Slice, local: &VersionRow) -> bool {
+    let never_synced = local.version == 0 && remote.content_count > 0;
+    !never_synced && (remote.content_hash == local.content_hash) && remote.content_count == local.grain_count
+}
+
+/// Fetches, stages, verifies, switches.
+///
+/// # Errors
+/// [`Error::Upstream`] for anything that is not what was announced; [`Error::Unreachable`].
+pub(super) async fn fetch(run: &Run, remote: &Slice, stage: &Stage) -> Result<Change, Error> {
+    let list = run.client.brief_grains(remote.id).await?;
+    let mut ours = HashSet::new();
+    let mut after = None;
+    loop {
+        let page = stage.local_page(after).await?;
+        let Some((last, _digest)) = page.last() else { break };
+        after = Some(*last);
+        ours.extend(page.into_iter().map(|(id, _digest)| id));
+    }
+    let theirs: HashSet<Id> = list.iter().map(|grain| grain.id).collect();
+    stage.remove(ours.difference(&theirs).copied().collect()).await?;
+    for grain in list {
+        if ours.contains(&grain.id) {
+            continue;
+        }
+        // The reference's brief list holds the payloads already (gap P1).
+        let whole = if grain.payload.is_some() { grain } else { run.client.grain(grain.id).await? };
+        stage.add(arrived(whole, remote.id)?).await?;
+    }
+    stage.set_metadata(run.client.metadata(remote.id).await?).await?;
+    stage
+        .switch(Expected {
+            digest: None,
+            count: remote.content_count,
+            content_hash: remote.content_hash.clone(),
+            ids_hash: String::new(),
+            content_date: remote.content_date,
+            source: None,
+        })
+        .await
+}
+
+fn arrived(grain: Grain, slice_id: Id) -> Result<Arrived, Error> {
+    if grain.slice_id.is_some_and(|other| other != slice_id) {
+        return Err(Error::Upstream(format!("grain {} belongs to another slice", grain.id)));
+    }
+    Ok(Arrived {
+        id: grain.id,
+        grain_key: grain.grain_key,
+        source: grain.source,
+        encoding: grain.encoding,
+        payload: grain.payload.unwrap_or_default(),
+        digest: None,
+    })
+}

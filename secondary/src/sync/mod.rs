@@ -1,0 +1,222 @@
+//! One run: log in at a primary, take over subscriptions, bring every active slice to its published version.
+//!
+//! Slices are isolated from each other: a failing one is reported and the others go on. What a slice becomes is staged
+//! beside what it is, verified, and made current in one step.
+
+mod feed;
+mod go_wire;
+mod progress;
+mod record;
+mod report;
+mod stage;
+mod subscription;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::client::Client;
+use shared::node::Error;
+use shared::store::sync_run::SyncRunRow;
+use shared::store::{self, StoreError};
+use shared::wire::Id;
+use shared::wire::slice::Slice;
+
+pub use progress::{Event, Progress};
+pub use report::{Change, Outcome, Report, SliceReport};
+
+use crate::Secondary;
+use crate::service::partner::{self, Session};
+use stage::Stage;
+use subscription::Wanted;
+
+/// What the steps of a run share.
+struct Run {
+    secondary: Arc<Secondary>,
+    primary_id: Id,
+    /// Only the run with the newest one can commit.
+    fence: i64,
+    client: Client,
+    speaks_sync_2: bool,
+    progress: Progress,
+}
+
+/// Syncs with one primary. `Ok` even if slices failed: see [`Report::into_result`].
+///
+/// # Errors
+/// [`Error::SyncRunning`] while another run of this primary lasts, in whatever process; what kept the run from starting.
+pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) -> Result<Report, Error> {
+    let start = Instant::now();
+    let store = &secondary.node.store;
+    let name = company_name(&secondary, primary_id).await?;
+    let lock = store.try_run_lock(primary_id).await?.ok_or(Error::SyncRunning)?;
+    let mut row = start_run(&secondary, primary_id).await?;
+    let result = all_slices(&secondary, primary_id, row.fence, progress).await;
+    let (slices, session) = match result {
+        Ok(done) => done,
+        Err(error) => {
+            record::refused(&secondary, &mut row, &name, &error, start.elapsed()).await?;
+            return Err(error);
+        }
+    };
+    let report = Report {
+        run_id: row.id,
+        primary_id,
+        primary: name,
+        protocol: if session.server.speaks_sync_2() { "sync-2" } else { "go" },
+        duration_ms: millis(start.elapsed()),
+        slices,
+    };
+    record::ended(&secondary, &mut row, &report, start.elapsed()).await?;
+    record::tell_primary(&session.client, &report, start.elapsed()).await;
+    drop(lock);
+    Ok(report)
+}
+
+async fn company_name(secondary: &Secondary, primary_id: Id) -> Result<String, Error> {
+    secondary
+        .node
+        .store
+        .read(move |conn| {
+            let company = store::company::find(conn, primary_id)?;
+            company.map(|company| company.name).ok_or(Error::NotFound("Primary does not exist."))
+        })
+        .await
+}
+
+async fn start_run(secondary: &Secondary, primary_id: Id) -> Result<SyncRunRow, Error> {
+    let (id, now) = (secondary.node.random.id(), secondary.node.clock.now());
+    let row = secondary
+        .node
+        .store
+        .write(move |conn| -> Result<_, StoreError> {
+            let fence = store::partner::raise_fence(conn, primary_id, now)?;
+            let row = SyncRunRow {
+                id,
+                primary_id,
+                fence,
+                state: "running".to_owned(),
+                slices_total: 0,
+                slices_changed: 0,
+                slices_failed: 0,
+                grains_added: 0,
+                grains_removed: 0,
+                payload_bytes: 0,
+                error: String::new(),
+                started_at: now,
+                finished_at: None,
+            };
+            store::sync_run::start(conn, &row)?;
+            Ok(row)
+        })
+        .await?;
+    Ok(row)
+}
+
+async fn all_slices(
+    secondary: &Arc<Secondary>,
+    primary_id: Id,
+    fence: i64,
+    progress: Progress,
+) -> Result<(Vec<SliceReport>, Session), Error> {
+    let session = partner::login(secondary, primary_id).await?;
+    let run = Run {
+        secondary: Arc::clone(secondary),
+        primary_id,
+        fence,
+        client: session.client.clone(),
+        speaks_sync_2: session.server.speaks_sync_2(),
+        progress,
+    };
+    run.refuse_downgrade().await?;
+    let remote = run.client.subscriptions().await?;
+    let mut slices = Vec::new();
+    for wanted in subscription::take_over(&run, remote).await? {
+        slices.push(run.slice(wanted).await);
+    }
+    Ok((slices, session))
+}
+
+impl Run {
+    async fn slice(&self, wanted: Wanted) -> SliceReport {
+        let start = Instant::now();
+        let outcome = match wanted.refused {
+            Some(error) => Outcome::Failed { error },
+            None => match self.bring_up_to_date(&wanted.slice).await {
+                Ok(Some(change)) => Outcome::Changed(change),
+                Ok(None) => Outcome::Unchanged,
+                Err(error) => {
+                    let error = error.private_text().unwrap_or_else(|| error.to_string());
+                    tracing::warn!(slice = %wanted.slice.slice_name, %error, "slice failed");
+                    Outcome::Failed { error }
+                }
+            },
+        };
+        SliceReport {
+            slice_id: wanted.slice.id,
+            slice: wanted.slice.slice_name,
+            sub_id: wanted.sub_id,
+            outcome,
+            duration_ms: millis(start.elapsed()),
+        }
+    }
+
+    /// `None` if it is equal already.
+    async fn bring_up_to_date(&self, remote: &Slice) -> Result<Option<Change>, Error> {
+        if !remote.allow_sync {
+            return Err(Error::Conflict("slice locked (being updated) on server".to_owned()));
+        }
+        let local = stage::current(self, remote.id).await?;
+        let is_equal = if self.speaks_sync_2 {
+            feed::is_equal(self, remote, &local).await?
+        } else {
+            go_wire::is_equal(remote, &local)
+        };
+        if is_equal {
+            return Ok(None);
+        }
+        self.progress.tell(Event::SliceStarted { name: &remote.slice_name, grains: remote.content_count });
+        let stage = Stage::begin(self, remote.id, local).await?;
+        let result = if self.speaks_sync_2 {
+            feed::fetch(self, &stage).await
+        } else {
+            go_wire::fetch(self, remote, &stage).await
+        };
+        self.progress.tell(Event::SliceEnded);
+        match result {
+            Ok(change) => Ok(Some(change)),
+            Err(error) => {
+                // The old version was never touched. What was staged goes now, or at the next begin.
+                if let Err(undo) = stage.abandon().await {
+                    tracing::warn!(error = %undo, "undoing a staged version failed: the next run does it");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A primary that once spoke sync-2 is not read over the weaker Go wire: whoever strips the feature from the answer
+    /// would strip the digests too (design D15).
+    async fn refuse_downgrade(&self) -> Result<(), Error> {
+        if self.speaks_sync_2 {
+            return Ok(());
+        }
+        let primary_id = self.primary_id;
+        let partner = self.secondary.node.store.read(move |conn| store::partner::find(conn, primary_id)).await?;
+        if partner.is_some_and(|partner| partner.sync2) {
+            return Err(Error::Upstream(
+                "this primary used to speak sync-2 and no longer does: nothing was synced; if it was replaced by a Go \
+                 server on purpose, delete its company here and connect again"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,103 @@
+//! What a run did.
+
+use serde::Serialize;
+use shared::node::Error;
+use shared::wire::Id;
+
+/// The outcome of a run: every active subscription is listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Of this run.
+    pub run_id: Id,
+    /// With whom.
+    pub primary_id: Id,
+    /// Its name.
+    pub primary: String,
+    /// `sync-2` or `go`.
+    pub protocol: &'static str,
+    /// Milliseconds.
+    pub duration_ms: u64,
+    /// One per active subscription.
+    pub slices: Vec<SliceReport>,
+}
+
+/// What happened to one slice.
+#[derive(Clone, Debug, Serialize)]
+pub struct SliceReport {
+    /// Which.
+    pub slice_id: Id,
+    /// Its name.
+    pub slice: String,
+    /// By which subscription.
+    pub sub_id: Id,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Milliseconds.
+    pub duration_ms: u64,
+}
+
+/// How a slice ended.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was equal already: nothing was written.
+    Unchanged,
+    /// It has a new version.
+    Changed(Change),
+    /// It keeps its old version.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What travelled for a new version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Grains fetched.
+    pub grains_added: i64,
+    /// Grains gone.
+    pub grains_removed: i64,
+    /// Bytes of payload text fetched.
+    pub payload_bytes: i64,
+}
+
+impl Report {
+    /// Why slices failed, a sentence each.
+    pub fn failures(&self) -> Vec<String> {
+        self.slices
+            .iter()
+            .filter_map(|slice| match &slice.outcome {
+                Outcome::Failed { error } => Some(format!("slice \"{}\": {error}", slice.slice)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// How many slices have a new version.
+    pub fn changed(&self) -> usize {
+        self.slices.iter().filter(|slice| matches!(slice.outcome, Outcome::Changed(_))).count()
+    }
+
+    /// All that travelled.
+    pub fn total(&self) -> Change {
+        self.slices.iter().fold(Change::default(), |sum, slice| match slice.outcome {
+            Outcome::Changed(change) => Change {
+                grains_added: sum.grains_added + change.grains_added,
+                grains_removed: sum.grains_removed + change.grains_removed,
+                payload_bytes: sum.payload_bytes + change.payload_bytes,
+            },
+            _ => sum,
+        })
+    }
+
+    /// Itself if every active slice is now equal.
+    ///
+    /// # Errors
+    /// [`Error::SlicesFailed`].
+    pub fn into_result(self) -> Result<Self, Error> {
+        let failures = self.failures();
+        if failures.is_empty() { Ok(self) } else { Err(Error::SlicesFailed(failures)) }
+    }
+}

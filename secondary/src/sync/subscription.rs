@@ -1,0 +1,202 @@
+//! Taking over what the primary says we subscribe to. The primary rules its own rows and no others; a subscription that
+//! is switched off here stays off.
+
+use shared::node::Error;
+use shared::node::service::version;
+use shared::store::activity::NewActivity;
+use shared::store::company::name_key;
+use shared::store::slice::SliceRow;
+use shared::store::subscription::SubscriptionRow;
+use shared::store::{self, Connection, StoreError};
+use shared::wire::slice::Slice;
+use shared::wire::subscription::Subscription;
+use shared::wire::{Id, Timestamp};
+
+use super::Run;
+
+/// What a primary may list (design §6).
+const MAX_SUBSCRIPTIONS: usize = 100_000;
+
+/// An active subscription.
+pub(super) struct Wanted {
+    /// Its id.
+    pub sub_id: Id,
+    /// The slice as the primary describes it.
+    pub slice: Slice,
+    /// Why it cannot be synced, if so.
+    pub refused: Option<String>,
+}
+
+/// Writes the remote list into our tables and returns what is to be synced.
+///
+/// # Errors
+/// [`Error::Upstream`] for a list that is too long; what the store reports.
+pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Vec<Wanted>, Error> {
+    if remote.len() > MAX_SUBSCRIPTIONS {
+        return Err(Error::Upstream(format!("the primary lists more than {MAX_SUBSCRIPTIONS} subscriptions")));
+    }
+    let mut wanted = Vec::new();
+    for sub in remote {
+        let Some(slice) = sub.slice.clone().filter(|slice| slice.id == sub.slice_id) else {
+            return Err(Error::Upstream(format!("subscription {} comes without its slice", sub.id)));
+        };
+        let taken = take_over_one(run, sub, slice.clone()).await?;
+        match taken {
+            Taken::Active(sub_id) => wanted.push(Wanted { sub_id, slice, refused: None }),
+            Taken::Refused(sub_id, why) => wanted.push(Wanted { sub_id, slice, refused: Some(why) }),
+            Taken::Inactive => {}
+        }
+    }
+    Ok(wanted)
+}
+
+enum Taken {
+    Active(Id),
+    Inactive,
+    Refused(Id, String),
+}
+
+async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Taken, Error> {
+    let node = &run.secondary.node;
+    let (primary_id, now, epoch, uid) = (run.primary_id, node.clock.now(), node.random.id(), node.random.id());
+    let unchanged = {
+        let (sub, slice) = (sub.clone(), slice.clone());
+        node.store.read(move |conn| is_known(conn, primary_id, &sub, &slice)).await?
+    };
+    // The usual case costs no write transaction.
+    if let Some(active) = unchanged {
+        return Ok(if active { Taken::Active(sub.id) } else { Taken::Inactive });
+    }
+    node.store
+        .write(move |conn| -> Result<Taken, StoreError> {
+            if let Some(why) = take_over_slice(conn, primary_id, &slice, epoch, now)? {
+                return Ok(Taken::Refused(sub.id, why));
+            }
+            take_over_subscription(conn, primary_id, sub, uid, now)
+        })
+        .await
+        .map_err(Error::from)
+}
+
+/// `Some(active)` if everything the primary says is here already.
+fn is_known(
+    conn: &mut Connection,
+    primary_id: Id,
+    sub: &Subscription,
+    slice: &Slice,
+) -> Result<Option<bool>, StoreError> {
+    let Some(local) = store::subscription::find(conn, sub.id)? else { return Ok(None) };
+    let Some(known) = store::slice::find(conn, slice.id)? else { return Ok(None) };
+    let same = local.company_id == primary_id
+        && local.slice_id == slice.id
+        && (sub.active || !local.active)
+        && known.primary_id == Some(primary_id)
+        && (known.name == slice.slice_name || known.name == unique_name(&slice.slice_name, slice.id))
+        && known.slice_type == slice.slice_type;
+    Ok(same.then_some(local.active))
+}
+
+/// Adds or renames the slice; a sentence if it is another's.
+fn take_over_slice(
+    conn: &mut Connection,
+    primary_id: Id,
+    slice: &Slice,
+    epoch: Id,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let local = store::slice::find(conn, slice.id)?;
+    if local.as_ref().is_some_and(|local| local.primary_id != Some(primary_id)) {
+        return Ok(Some(format!("slice id {} belongs to another primary here", slice.id)));
+    }
+    let taken = store::slice::find_by_name(conn, &slice.slice_name)?.is_some_and(|other| other.id != slice.id);
+    let name = if taken { unique_name(&slice.slice_name, slice.id) } else { slice.slice_name.clone() };
+    match local {
+        Some(local) if local.name == name && local.slice_type == slice.slice_type => {}
+        Some(local) => store::slice::rename(conn, local.id, &name, &slice.slice_type, now)?,
+        None => {
+            let row = SliceRow {
+                id: slice.id,
+                name_key: name_key(&name),
+                name,
+                slice_type: slice.slice_type.clone(),
+                primary_id: Some(primary_id),
+                epoch,
+                current_version: 0,
+                allow_sync: true,
+                lock_owner: None,
+                lock_expires_at: None,
+                sync_status: "none".to_owned(),
+                last_sync_attempt: None,
+                last_good_sync: None,
+                created_at: now,
+                updated_at: now,
+            };
+            store::slice::insert(conn, &row)?;
+            store::version::insert(conn, &version::empty(slice.id, now))?;
+        }
+    }
+    Ok(None)
+}
+
+/// As the reference makes names unique.
+fn unique_name(name: &str, id: Id) -> String {
+    format!("{name} ({id})")
+}
+
+fn take_over_subscription(
+    conn: &mut Connection,
+    primary_id: Id,
+    sub: Subscription,
+    uid: Id,
+    now: Timestamp,
+) -> Result<Taken, StoreError> {
+    let mut local = store::subscription::find(conn, sub.id)?;
+    if local.as_ref().is_some_and(|local| local.company_id != primary_id) {
+        return Ok(Taken::Refused(sub.id, format!("subscription id {} belongs to another primary here", sub.id)));
+    }
+    if local.as_ref().is_some_and(|local| local.slice_id != sub.slice_id) {
+        return Ok(Taken::Refused(sub.id, format!("subscription {} was for another slice", sub.id)));
+    }
+    if local.is_none() {
+        // Deleted and made anew there: the same pair under a new id (gap B11).
+        local = store::subscription::find_pair(conn, sub.slice_id, primary_id)?;
+        if let Some(old) = &local {
+            store::subscription::set_id(conn, old.id, sub.id, now)?;
+        }
+    }
+    let Some(local) = local else {
+        let taken = store::subscription::find_by_name(conn, &sub.name)?.is_some();
+        let name = if taken { unique_name(&sub.name, sub.id) } else { sub.name };
+        store::subscription::insert(
+            conn,
+            &SubscriptionRow {
+                id: sub.id,
+                slice_id: sub.slice_id,
+                company_id: primary_id,
+                name_key: name_key(&name),
+                name,
+                description: sub.description,
+                active: sub.active,
+                created_at: now,
+                updated_at: now,
+            },
+        )?;
+        return Ok(if sub.active { Taken::Active(sub.id) } else { Taken::Inactive });
+    };
+    if local.active && !sub.active {
+        store::subscription::set_active(conn, sub.id, false, now)?;
+        let record = NewActivity {
+            uid,
+            company_id: primary_id,
+            sub_id: Some(sub.id),
+            success: false,
+            message: "deactivated by primary".to_owned(),
+            error: String::new(),
+            duration: 0,
+            created_at: now,
+        };
+        store::activity::insert(conn, &record)?;
+        return Ok(Taken::Inactive);
+    }
+    Ok(if local.active { Taken::Active(sub.id) } else { Taken::Inactive })
+}
