@@ -7,19 +7,14 @@ use zeroize::Zeroizing;
 use super::{Failure, Global, output, prompt};
 use crate::clock::{Clock, Random};
 use crate::crypto::Secret;
-use crate::crypto::keyring::{Purpose, fresh_jwt_secret, fresh_seal_secret, import, wrap};
+use crate::crypto::keyring::{Purpose, fresh_jwt_secret, fresh_seal_secret, import};
 use crate::crypto::root_key::RootKey;
-use crate::node::open::assemble;
-use crate::node::service;
+use crate::node::found::{FoundError, Founding, RingSecret, found};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{CONFIG, DATABASE, DataDir, Misconfigured, ROOT_KEY, ROOT_KEY_VARIABLE};
-use crate::store::company::{CompanyRow, name_key};
-use crate::store::keyring::KeyRow;
-use crate::store::setting::SettingRow;
-use crate::store::{self, DatabaseUrl, Store, StoreError, create_file};
+use crate::store::{DatabaseUrl, Store, StoreError, create_file};
+use crate::wire::Id;
 use crate::wire::server::ServerRole;
-use crate::wire::user::{CreateUser, Role};
-use crate::wire::{Id, Timestamp};
 
 /// Options of `init`.
 #[derive(Args, Clone, Debug)]
@@ -77,11 +72,27 @@ pub async fn run(global: &Global, init: Init, role: ServerRole) -> Result<(), Fa
             made.database = Some(file.clone());
             create_file(file)?;
         }
-        let company = make_node(&url, &root_key, &name, &init, password, secrets, role, &config).await?;
+        let store = {
+            let url = url.clone();
+            tokio::task::spawn_blocking(move || Store::open(url))
+                .await
+                .map_err(|error| StoreError::Internal(error.to_string()))??
+        };
+        let founding = Founding {
+            role,
+            id: init.id,
+            name: name.clone(),
+            public_url: init.public_url.clone(),
+            admin_username: init.admin_username.clone(),
+            admin_password: password,
+            secrets,
+            policy: config.password_policy(),
+        };
+        let node = found(store, &root_key, founding, Clock::System, Random::System).await?;
         let text = toml::to_string(&config).map_err(|error| Failure::failed(error.to_string()))?;
         let text = format!("# Settings of this node; see docs/operations.md. Flags and SANDPIPER_… variables win.\n{text}");
         dir.write_new(CONFIG, text.as_bytes())?;
-        Ok::<_, Failure>(company)
+        Ok::<_, Failure>(node.server_id())
     }
     .await;
     let server_id = match result {
@@ -116,6 +127,15 @@ fn report(made: &Made) -> String {
     lines.push(format!("  root key    {}/{ROOT_KEY}   (back it up: without it no stored key can be read)", made.data_dir));
     lines.push(format!("next: sandpiper-{} serve --data-dir {}", made.server_role, made.data_dir));
     lines.join("\n")
+}
+
+impl From<FoundError> for Failure {
+    fn from(error: FoundError) -> Self {
+        match error {
+            FoundError::Open(error) => error.into(),
+            FoundError::Refused(error) => error.into(),
+        }
+    }
 }
 
 /// What a failed `init` made and must take back; nothing that was there before.
@@ -169,8 +189,6 @@ fn root_key(dir: &DataDir, made: &mut Undo) -> Result<RootKey, Failure> {
     Ok(key)
 }
 
-type RingSecret = (&'static str, Purpose, Zeroizing<Vec<u8>>);
-
 /// The rings' first entries: the reference's secrets from the environment, or fresh ones.
 fn ring_secrets(role: ServerRole) -> Result<Vec<RingSecret>, Failure> {
     let secret = |variable: &str, purpose: Purpose, fresh: Zeroizing<String>| {
@@ -199,93 +217,4 @@ fn admin_password(init: &Init, config: &ConfigFile) -> Result<(Secret, Option<Se
     }
     let made = Secret::from(data_encoding::BASE32_NOPAD.encode(&Random::System.bytes::<15>()).to_lowercase());
     Ok((made.clone(), Some(made)))
-}
-
-#[allow(clippy::too_many_arguments, reason = "called once, with what init gathered")]
-async fn make_node(
-    url: &DatabaseUrl,
-    root_key: &RootKey,
-    name: &str,
-    init: &Init,
-    password: Secret,
-    secrets: Vec<RingSecret>,
-    role: ServerRole,
-    config: &ConfigFile,
-) -> Result<Id, Failure> {
-    let (clock, random) = (Clock::System, Random::System);
-    let store = {
-        let url = url.clone();
-        tokio::task::spawn_blocking(move || Store::open(url))
-            .await
-            .map_err(|error| StoreError::Internal(error.to_string()))??
-    };
-    let now = clock.now();
-    let company = CompanyRow {
-        id: init.id.unwrap_or_else(|| random.id()),
-        name: name.trim().to_owned(),
-        name_key: name_key(name.trim()),
-        sync_addr: init.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
-        active: true,
-        key_generation: 0,
-        created_at: now,
-        updated_at: now,
-    };
-    let server_id = company.id;
-    let keys = key_rows(root_key, secrets, now, &random);
-    let root_key_check = root_key.check();
-    store
-        .write(move |conn| {
-            if store::setting::find(conn)?.is_some() {
-                return Err(Failure::config(
-                    "the database holds a node already: give another --database, or copy that node's data folder to run \
-                     a second server on it",
-                ));
-            }
-            store::company::insert(conn, &company)?;
-            let setting = SettingRow {
-                id: 1,
-                server_role: role.as_str().to_owned(),
-                server_id,
-                root_key_check,
-                created_at: now,
-                updated_at: now,
-            };
-            store::setting::insert(conn, &setting)?;
-            for key in &keys {
-                store::keyring::insert(conn, key)?;
-            }
-            Ok(())
-        })
-        .await?;
-    let node = assemble(store, root_key, role, config.password_policy(), clock, random).await?;
-    let admin = CreateUser {
-        first_name: init.admin_username.clone(),
-        last_name: String::new(),
-        username: init.admin_username.clone(),
-        password_confirm: Secret::default(),
-        password,
-        email: String::new(),
-        phone: String::new(),
-        company_id: server_id,
-        role: Role::SuperAdmin.number(),
-        active: Some(true),
-    };
-    service::user::insert(&node, admin, Role::SuperAdmin).await?;
-    Ok(server_id)
-}
-
-fn key_rows(root_key: &RootKey, secrets: Vec<RingSecret>, now: Timestamp, random: &Random) -> Vec<KeyRow> {
-    secrets
-        .into_iter()
-        .map(|(id, purpose, secret)| KeyRow {
-            id: id.to_owned(),
-            purpose: purpose.as_str().to_owned(),
-            state: "active".to_owned(),
-            wrapped: wrap(root_key, id, purpose, &secret, random),
-            seals: 0,
-            created_at: now,
-            activated_at: Some(now),
-            retired_at: None,
-        })
-        .collect()
 }

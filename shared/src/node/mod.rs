@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod body;
 pub mod error;
+pub mod found;
 pub mod open;
 pub mod query;
 pub mod reply;

@@ -19,13 +19,19 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/postgres")
 /// Any number that no other program on the same database uses: "sandpipr" in ASCII.
 const ADVISORY_LOCK: i64 = 0x7361_6e64_7069_7072;
 
-/// Brings the schema of `url` up to date; returns the versions that were applied now.
+/// Brings the schema of `url` up to date and checks every table; returns the versions that were applied now.
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`] when the database knows a version that this program does not; what SQL reports.
 pub fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, StoreError> {
     let mut conn = open(url)?;
-    match (&mut conn, url) {
+    let applied = apply(&mut conn, url)?;
+    super::schema::verify(&mut conn)?;
+    Ok(applied)
+}
+
+fn apply(conn: &mut Connection, url: &DatabaseUrl) -> Result<Vec<String>, StoreError> {
+    match (conn, url) {
         (Connection::Sqlite(conn), DatabaseUrl::Sqlite(path)) => {
             if up_to_date(conn)? {
                 return Ok(Vec::new());

@@ -7,7 +7,18 @@ macro_rules! tables {
             use crate::store::types::{SqlId, SqlTime};
             $name ($($key),+) { $($column -> $type,)+ }
         }
-    )+};
+    )+
+
+        /// Selects every column of every table: says at once when the database is not what this program expects.
+        pub(super) fn verify(conn: &mut super::Connection) -> Result<(), super::StoreError> {
+            use diesel::{QueryDsl as _, RunQueryDsl as _};
+            $(
+                let query = $name::table.select($name::all_columns).limit(0);
+                super::on_backend!(&mut *conn, |c| query.execute(c))?;
+            )+
+            Ok(())
+        }
+    };
 }
 
 tables! {

@@ -1,0 +1,50 @@
+//! A database per test: SQLite always, PostgreSQL where it can be had (see [`crate::postgres`]).
+
+use shared::store::{DatabaseUrl, Store, create_file};
+
+/// An empty database that vanishes with the test.
+pub struct TestDatabase {
+    url: DatabaseUrl,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl TestDatabase {
+    /// A fresh SQLite file.
+    ///
+    /// # Panics
+    /// Without a temporary folder.
+    pub fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("test.db");
+        create_file(&file).expect("a new file");
+        Self { url: DatabaseUrl::Sqlite(file), _folder: Some(folder) }
+    }
+
+    /// A fresh schema on PostgreSQL; `None` (and a printed line) where there is none.
+    ///
+    /// # Panics
+    /// When PostgreSQL is required and missing.
+    pub fn postgres(test: &str) -> Option<Self> {
+        let cluster = crate::postgres::require_or_list(test)?;
+        let url = cluster.schema_url().expect("a new schema");
+        Some(Self { url: url.parse().expect("the harness writes good URLs"), _folder: None })
+    }
+
+    /// One of each kind that can be had.
+    pub fn each(test: &str) -> Vec<Self> {
+        std::iter::once(Self::sqlite()).chain(Self::postgres(test)).collect()
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// Opened and migrated.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub fn store(&self) -> Store {
+        Store::open(self.url.clone()).expect("a database that opens")
+    }
+}

@@ -1,0 +1,10 @@
+//! What tests and the demo start: databases, servers on free ports, sample data.
+
+pub mod binaries;
+pub mod database;
+pub mod node;
+pub mod postgres;
+pub mod sample;
+
+pub use database::TestDatabase;
+pub use node::{ADMIN, Pair, TestPrimary, TestSecondary};
