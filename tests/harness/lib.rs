@@ -1,5 +1,7 @@
 //! What tests and the demo start: databases, servers on free ports, sample data.
 
+#![allow(clippy::expect_used, reason = "a test that cannot set itself up should say where and stop")]
+
 pub mod binaries;
 pub mod database;
 pub mod node;
