@@ -47,7 +47,7 @@ async fn a_refresh_token_renews_the_access_token_and_anything_else_is_refused() 
         assert_eq!(get(&primary.url, "/me", token).await.status, 200);
         assert!(renewed.body.get("refresh_token").is_none(), "as in the reference");
     }
-    for wrong in ["deadbeef", &"0".repeat(64), &refresh[..62], "%00", login.body["token"].as_str().unwrap()] {
+    for wrong in ["deadbeef", &"0".repeat(64), &refresh[..62], "%20", login.body["token"].as_str().unwrap()] {
         let answer = get(&primary.url, &format!("/refresh/{wrong}"), "").await;
         assert_eq!((answer.status, answer.body["message"].clone()), (401, json!("Authentication Error.")), "{wrong}");
     }

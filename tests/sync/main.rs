@@ -1,1 +1,35 @@
-//! sync
+//! Syncs between running servers, on every pair of databases that can be had.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod exact;
+mod fault;
+mod go_primary;
+mod isolation;
+
+use secondary::sync::{Change, Outcome, Report};
+use tests::{Pair, TestDatabase};
+
+/// A pair on SQLite, and one on PostgreSQL where there is one.
+async fn pairs(test: &str) -> Vec<Pair> {
+    let mut pairs = vec![Pair::start().await];
+    if let (Some(first), Some(second)) = (TestDatabase::postgres(test), TestDatabase::postgres(test)) {
+        pairs.push(Pair::start_on(first, second).await);
+    }
+    pairs
+}
+
+/// What travelled for the only slice of a run.
+fn change(report: &Report) -> Change {
+    match report.slices.as_slice() {
+        [only] => match &only.outcome {
+            Outcome::Changed(change) => *change,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_unchanged(report: &Report) -> bool {
+    report.slices.iter().all(|slice| matches!(slice.outcome, Outcome::Unchanged))
+}

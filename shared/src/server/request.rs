@@ -25,7 +25,12 @@ pub async fn around(
     let (method, path) = (request.method().clone(), public_path(request.path()));
     let is_tls = request.app_config().secure();
     let start = Instant::now();
-    let response = next.call(request).await?.map_into_boxed_body();
+    // A NUL names nothing in either database, and PostgreSQL could not even be asked.
+    let response = if request.uri().to_string().contains("%00") {
+        request.error_response(Error::BadRequest("the URL holds a NUL character".to_owned()))
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
     let mut response = with_error_body(response, &id);
     add_headers(response.headers_mut(), &id, is_tls);
     let status = response.status().as_u16();

@@ -49,6 +49,10 @@ async fn by_password(node: &Node, username: String, password: Secret) -> Result<
     let found = node
         .store
         .read(move |conn| -> Result<_, StoreError> {
+            // No name holds a NUL, and PostgreSQL could not even be asked.
+            if username.contains('\0') {
+                return Ok(None);
+            }
             let Some(user) = store::user::find_by_username(conn, &username)? else { return Ok(None) };
             let company = store::company::find(conn, user.company_id)?;
             Ok(Some((user, company.is_some_and(|company| company.active))))
