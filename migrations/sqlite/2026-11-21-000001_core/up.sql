@@ -167,9 +167,12 @@ CREATE TABLE grains (
     created_at  TEXT    NOT NULL,
     CHECK (removed_in > added_in)
 ) STRICT;
-CREATE UNIQUE INDEX grains_slice_id ON grains (slice_id, id) WHERE removed_in IS NULL;
-CREATE UNIQUE INDEX grains_slice_key ON grains (slice_id, grain_key) WHERE removed_in IS NULL;
-CREATE INDEX grains_id ON grains (id);
+-- Live grains are unique by id and by key in their slice; an id may come back after its removal.
+CREATE UNIQUE INDEX grains_live_id ON grains (id, slice_id) WHERE removed_in IS NULL;
+CREATE UNIQUE INDEX grains_live_key ON grains (slice_id, grain_key) WHERE removed_in IS NULL;
+-- Reading a version in id order, page by page.
+CREATE INDEX grains_order ON grains (slice_id, id);
+-- The way from one version to another.
 CREATE INDEX grains_added ON grains (slice_id, added_in, id);
 CREATE INDEX grains_removed ON grains (slice_id, removed_in, id) WHERE removed_in IS NOT NULL;
 

@@ -53,12 +53,17 @@ pub async fn run(global: &Global, command: Company) -> Result<(), Failure> {
                 .store
                 .read(|conn| -> Result<_, StoreError> { store::company::list(conn, None, 0, i64::MAX) })
                 .await?;
+            let own = node.server_id();
             let companies: Vec<_> = rows.into_iter().map(|row| service::to_wire(row, None)).collect();
             output::print(global.json, &companies, || {
                 let rows: Vec<Vec<String>> = companies
                     .iter()
                     .map(|company| {
-                        let state = if company.active { "active" } else { "inactive" };
+                        let state = match (company.id == own, company.active) {
+                            (true, _) => "this server",
+                            (false, true) => "active",
+                            (false, false) => "inactive",
+                        };
                         vec![company.name.clone(), company.id.to_string(), state.to_owned()]
                     })
                     .collect();

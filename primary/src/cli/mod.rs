@@ -63,7 +63,7 @@ enum Command {
 pub fn main() -> ExitCode {
     tls::install_provider();
     let cli = Cli::parse();
-    let default_log = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let default_log = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
     let log = cli.global.log.as_deref().unwrap_or(default_log);
     if let Err(error) = telemetry::start(log, cli.global.log_json) {
         return cli::end(Err(Failure::usage(error)));

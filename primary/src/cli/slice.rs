@@ -112,7 +112,12 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
 
 async fn set_lock(global: &Global, node: &shared::node::Node, which: Which, open: bool) -> Result<(), Failure> {
     let slice = service::find(node, which.slice).await?;
-    service::lock_as(node, OPERATOR, slice.id, open).await?;
+    if open {
+        // Whoever is at this machine may end anybody's lock.
+        service::unlock_as(node, None, slice.id).await?;
+    } else {
+        service::lock_as(node, OPERATOR, slice.id).await?;
+    }
     let state = if open { "open" } else { "locked" };
     output::print(global.json, &serde_json::json!({ "slice_id": slice.id, "state": state }), || {
         format!("slice \"{}\" is {state}", slice.name)

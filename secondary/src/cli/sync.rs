@@ -59,7 +59,9 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
             }
             Err(error) => {
                 let failure = Failure::from(error);
-                let message = format!("{}: {failure}", primary.name);
+                let text = failure.to_string();
+                let message =
+                    if text.contains(&primary.name) { text } else { format!("{}: {text}", primary.name) };
                 ended.push(Ended::Refused { primary: primary.name, error: failure.to_string() });
                 failures.push(with_message(&failure, message));
             }
@@ -74,7 +76,8 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
 async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Primary>, Failure> {
     if sync.all {
         let all = partner::list(secondary).await?;
-        return Ok(all.into_iter().filter(|primary| primary.active).collect());
+        // A company without an address was never meant to be synced with.
+        return Ok(all.into_iter().filter(|primary| primary.active && !primary.sync_addr.is_empty()).collect());
     }
     let mut targets = Vec::new();
     for name in &sync.primaries {

@@ -20,6 +20,10 @@ pub(super) async fn update(
     let id = path_id(&id, "company")?;
     let mut body: UpdateCompany = body::read(&request, payload, body::SMALL).await?;
     let api_key = body.sync_api_key.take().filter(|key| !key.is_empty());
+    if api_key.is_some() {
+        // Before anything is written.
+        who.require_staff()?;
+    }
     let company = shared_service::update(&node, &who, id, body).await?;
     if let Some(api_key) = api_key {
         partner::store_key(&secondary, &who, id, api_key).await?;

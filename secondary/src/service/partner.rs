@@ -73,6 +73,9 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
     let company = remember(secondary, &server, admin.server()).await?;
     let sealed = seal(secondary, company.id, &api_key);
     store_candidate(secondary, company.id, sealed).await?;
+    // An operator who connects again consents to what the server speaks now (design D15).
+    let (id, sync2) = (company.id, server.speaks_sync_2());
+    secondary.node.store.write(move |conn| store::partner::set_sync2(conn, id, sync2)).await?;
     let session = login(secondary, company.id).await?;
     let company_id = session.client.me().await?.company_id;
     let subscriptions = session.client.subscriptions().await?;
@@ -123,8 +126,8 @@ async fn remember(secondary: &Secondary, server: &Server, addr: &str) -> Result<
         .write(move |conn| {
             if let Some(other) = store::company::find_by_addr(conn, &addr)?.filter(|other| other.id != id) {
                 return Err(Error::Conflict(format!(
-                    "the address belongs to \"{}\" ({}) here: has the primary been made anew? Change or delete that \
-                     company first",
+                    "the address belongs to \"{}\" ({}) here: if the primary was made anew, change that company's \
+                     sync_addr first (PATCH /v1/companies/:id)",
                     other.name, other.id
                 )));
             }
@@ -247,7 +250,11 @@ fn is_refused_key(error: &ClientError) -> bool {
     }
 }
 
-async fn load(secondary: &Secondary, primary_id: Id) -> Result<(CompanyRow, Option<PartnerRow>), Error> {
+/// The company of a primary, active and not our own, with what is kept for it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotConfigured`] while it is inactive.
+pub async fn load(secondary: &Secondary, primary_id: Id) -> Result<(CompanyRow, Option<PartnerRow>), Error> {
     let own = secondary.node.server_id();
     secondary
         .node
@@ -292,7 +299,7 @@ async fn prove(secondary: &Secondary, primary_id: Id, sealed: Vec<u8>, sync2: bo
         .store
         .write(move |conn| -> Result<(), StoreError> {
             store::partner::promote(conn, primary_id, &sealed, now)?;
-            if sync2 { store::partner::set_sync2(conn, primary_id) } else { Ok(()) }
+            if sync2 { store::partner::set_sync2(conn, primary_id, true) } else { Ok(()) }
         })
         .await?;
     Ok(())

@@ -47,7 +47,7 @@ struct Run {
 pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) -> Result<Report, Error> {
     let start = Instant::now();
     let store = &secondary.node.store;
-    let name = company_name(&secondary, primary_id).await?;
+    let name = partner::load(&secondary, primary_id).await?.0.name;
     let lock = store.try_run_lock(primary_id).await?.ok_or(Error::SyncRunning)?;
     let mut row = start_run(&secondary, primary_id).await?;
     let result = all_slices(&secondary, primary_id, row.fence, progress).await;
@@ -70,17 +70,6 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
     record::tell_primary(&session.client, &report, start.elapsed()).await;
     drop(lock);
     Ok(report)
-}
-
-async fn company_name(secondary: &Secondary, primary_id: Id) -> Result<String, Error> {
-    secondary
-        .node
-        .store
-        .read(move |conn| {
-            let company = store::company::find(conn, primary_id)?;
-            company.map(|company| company.name).ok_or(Error::NotFound("Primary does not exist."))
-        })
-        .await
 }
 
 async fn start_run(secondary: &Secondary, primary_id: Id) -> Result<SyncRunRow, Error> {
@@ -204,8 +193,8 @@ impl Run {
         let partner = self.secondary.node.store.read(move |conn| store::partner::find(conn, primary_id)).await?;
         if partner.is_some_and(|partner| partner.sync2) {
             return Err(Error::Upstream(
-                "this primary used to speak sync-2 and no longer does: nothing was synced; if it was replaced by a Go \
-                 server on purpose, delete its company here and connect again"
+                "this primary used to speak sync-2 and no longer does: nothing was synced; if it was replaced by a server \
+                 of the Go reference on purpose, run `sandpiper-secondary connect` again"
                     .to_owned(),
             ));
         }

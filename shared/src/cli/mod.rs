@@ -31,7 +31,7 @@ pub struct Global {
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to log to standard error: error, warn, info, debug, trace [default: info for serve, else warn]
+    /// What to log to standard error: error, warn, info, debug, trace [default: info for serve, else error]
     #[arg(long, global = true, env = "SANDPIPER_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
     /// Log one JSON object a line

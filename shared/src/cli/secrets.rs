@@ -22,8 +22,8 @@ pub fn run(as_json: bool) -> Result<(), Failure> {
     output::print(as_json, &Secrets { api_key_secret: seal, jwt_secret: jwt }, || {
         format!(
             "# `init` makes a node's secrets by itself. Set these before `init` only to share them with another server.\n\
-             export APIKEY_SECRET=\"{seal}\"\nexport JWT_SECRET=\"{jwt}\"\n\n# the same in a configuration of the reference\n\
-             api_key_secret: {seal}\nsecret: {jwt}"
+             export APIKEY_SECRET=\"{seal}\"\nexport JWT_SECRET=\"{jwt}\"\n\n# the same in a configuration of the reference:\n\
+             # api_key_secret: {seal}\n# secret: {jwt}"
         )
     })
 }

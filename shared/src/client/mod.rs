@@ -201,8 +201,14 @@ impl Client {
         // The innermost cause says it best: "Connection refused", "certificate has expired".
         let error = error.without_url();
         let mut reason: &dyn std::error::Error = &error;
+        let mut is_tls = reason.is::<rustls::Error>();
         while let Some(source) = reason.source() {
             reason = source;
+            is_tls |= reason.is::<rustls::Error>();
+        }
+        // TLS failures come wrapped into an I/O error whose source the chain does not show.
+        if is_tls || reason.to_string().contains("certificate") {
+            return self.unexpected(format!("TLS: {reason}"));
         }
         ClientError::Unreachable { server: self.server().to_owned(), reason: reason.to_string() }
     }

@@ -8,7 +8,7 @@ use super::{Error, Node};
 use crate::clock::{Clock, Random};
 use crate::crypto::Secret;
 use crate::crypto::keyring::{Purpose, wrap};
-use crate::crypto::password::Policy;
+use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::root_key::RootKey;
 use crate::server::data_dir::Misconfigured;
 use crate::store::company::{CompanyRow, name_key};
@@ -95,6 +95,21 @@ pub async fn found(
         updated_at: now,
     };
     let keys = key_rows(root_key, founding.secrets, now, &random);
+    let admin = CreateUser {
+        first_name: founding.admin_username.clone(),
+        last_name: String::new(),
+        username: founding.admin_username,
+        password_confirm: Secret::default(),
+        password: founding.admin_password,
+        email: String::new(),
+        phone: String::new(),
+        company_id: server_id,
+        role: Role::SuperAdmin.number(),
+        active: Some(true),
+    };
+    let passwords = Passwords::new(founding.policy);
+    let admin = service::user::prepare(&passwords, &random, now, &company.name, admin, Role::SuperAdmin).await?;
+    // All or nothing: a database without an admin would be of no use to anybody.
     store
         .write(move |conn| -> Result<(), FoundError> {
             if store::setting::find(conn)?.is_some() {
@@ -110,24 +125,11 @@ pub async fn found(
             for key in &keys {
                 store::keyring::insert(conn, key)?;
             }
+            store::user::insert(conn, &admin)?;
             Ok(())
         })
         .await?;
-    let node = assemble(store, root_key, founding.role, founding.policy, clock, random).await?;
-    let admin = CreateUser {
-        first_name: founding.admin_username.clone(),
-        last_name: String::new(),
-        username: founding.admin_username,
-        password_confirm: Secret::default(),
-        password: founding.admin_password,
-        email: String::new(),
-        phone: String::new(),
-        company_id: server_id,
-        role: Role::SuperAdmin.number(),
-        active: Some(true),
-    };
-    service::user::insert(&node, admin, Role::SuperAdmin).await?;
-    Ok(node)
+    Ok(assemble(store, root_key, founding.role, founding.policy, clock, random).await?)
 }
 
 fn key_rows(root_key: &RootKey, secrets: Vec<RingSecret>, now: Timestamp, random: &Random) -> Vec<KeyRow> {

@@ -180,7 +180,7 @@ pub(super) fn open(url: &DatabaseUrl) -> Result<Connection, StoreError> {
             // synchronous=FULL: an acknowledged commit survives a power cut, also in WAL mode.
             conn.batch_execute(
                 "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                 PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+                 PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -8192;",
             )?;
             Ok(Connection::Sqlite(conn))
         }
@@ -216,7 +216,14 @@ fn cannot_open(url: &DatabaseUrl, error: &diesel::ConnectionError) -> StoreError
     let text = error.to_string();
     // libpq may quote the connection string; keep the first line, which says why.
     let reason = text.lines().next().unwrap_or_default().trim();
-    StoreError::Unavailable(format!("cannot open {url}: {reason}"))
+    let message = format!("cannot open {url}: {reason}");
+    // These stay wrong however often one tries.
+    let permanent = ["does not exist", "authentication failed", "no pg_hba.conf entry", "no password supplied"];
+    if permanent.iter().any(|words| reason.contains(words)) {
+        StoreError::Missing(message)
+    } else {
+        StoreError::Unavailable(message)
+    }
 }
 
 #[cfg(test)]

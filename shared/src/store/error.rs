@@ -20,7 +20,7 @@ pub enum StoreError {
     /// The database cannot be reached.
     #[error("{0}")]
     Unavailable(String),
-    /// The database file does not exist.
+    /// The database file, database or its user does not exist, or lets nobody in.
     #[error("{0}")]
     Missing(String),
     /// The schema is newer than this program.

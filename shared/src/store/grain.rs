@@ -197,12 +197,36 @@ pub fn find_by_key(
     Ok(at!(slice_id, version).filter(grains::grain_key.eq(key)).select(COLUMNS).first(conn).optional()?)
 }
 
-/// Every kept row with this id, whatever its slice and version, newest first.
+/// The live rows with this id, in whatever slice.
+///
+/// # Errors
+/// What SQL reports.
+pub fn live(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> {
+    Ok(grains::table
+        .filter(grains::id.eq(id))
+        .filter(grains::removed_in.is_null())
+        .order(grains::slice_id)
+        .select(COLUMNS)
+        .load(conn)?)
+}
+
+/// Every kept row with this id, whatever its slice and version: live ones first, then the newest.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn kept(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> {
-    Ok(grains::table.filter(grains::id.eq(id)).order(grains::row_id.desc()).select(COLUMNS).load(conn)?)
+    use super::schema::slices;
+    let mut rows = live(conn, id)?;
+    // By slice and id: removed rows have no index by id alone, and there are few slices.
+    let removed: Vec<GrainRow> = grains::table
+        .filter(grains::slice_id.eq_any(slices::table.select(slices::id)))
+        .filter(grains::id.eq(id))
+        .filter(grains::removed_in.is_not_null())
+        .order(grains::row_id.desc())
+        .select(COLUMNS)
+        .load(conn)?;
+    rows.extend(removed);
+    Ok(rows)
 }
 
 /// The payload text of a row.
@@ -460,7 +484,7 @@ pub fn list(
     Ok((page, rows().count().get_result(conn)?))
 }
 
-/// Grains of one version in id order, and how many there are.
+/// Grains of one version in id order.
 ///
 /// # Errors
 /// What SQL reports.
@@ -470,7 +494,6 @@ pub fn list_at(
     version: i64,
     offset: i64,
     limit: i64,
-) -> Result<(Vec<GrainRow>, i64), StoreError> {
-    let rows = at!(slice_id, version).order(grains::id).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
-    Ok((rows, at!(slice_id, version).count().get_result(conn)?))
+) -> Result<Vec<GrainRow>, StoreError> {
+    Ok(at!(slice_id, version).order(grains::id).offset(offset).limit(limit).select(COLUMNS).load(conn)?)
 }

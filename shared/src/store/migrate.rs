@@ -1,6 +1,7 @@
 //! Embedded migrations, one folder a database, run by one process at a time.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
@@ -86,7 +87,7 @@ where
 fn lock_beside(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".migrate.lock");
-    let file = File::options().create(true).append(true).open(&name).map_err(|error| {
+    let file = File::options().create(true).append(true).mode(0o600).open(&name).map_err(|error| {
         StoreError::Unavailable(format!("cannot open {}: {error}", Path::new(&name).display()))
     })?;
     file.lock().map_err(|error| StoreError::Unavailable(format!("cannot lock the database for migration: {error}")))?;

@@ -85,14 +85,12 @@ pub fn promote(conn: &mut Connection, primary_id: Id, key: &[u8], now: Timestamp
     Ok(())
 }
 
-/// Remembers that the primary speaks sync-2.
+/// Remembers whether the primary speaks sync-2.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn set_sync2(conn: &mut Connection, primary_id: Id) -> Result<(), StoreError> {
-    diesel::update(partners::table.find(primary_id).filter(partners::sync2.eq(false)))
-        .set(partners::sync2.eq(true))
-        .execute(conn)?;
+pub fn set_sync2(conn: &mut Connection, primary_id: Id, sync2: bool) -> Result<(), StoreError> {
+    diesel::update(partners::table.find(primary_id)).set(partners::sync2.eq(sync2)).execute(conn)?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! One sync run per primary at a time, over all processes: a lock that its holder's death releases.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::Bool;
@@ -48,7 +49,7 @@ impl Store {
 
 fn lock_file(path: &std::path::Path) -> Result<Option<RunLock>, StoreError> {
     let failed = |error: std::io::Error| StoreError::Unavailable(format!("cannot lock {}: {error}", path.display()));
-    let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+    let file = File::options().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(RunLock { _held: Held::File { _file: file } })),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -75,6 +75,17 @@ pub fn touch(conn: &mut Connection, id: Id, now: Timestamp) -> Result<(), StoreE
     Ok(())
 }
 
+/// Ends every session of a user: no token of theirs is good any more.
+///
+/// # Errors
+/// What SQL reports.
+pub fn end_all(conn: &mut Connection, user_id: i64, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null()))
+        .set(sessions::ended_at.eq(now))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Removes the sessions of a user that can no longer be refreshed.
 ///
 /// # Errors

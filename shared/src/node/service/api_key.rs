@@ -4,7 +4,7 @@ use crate::crypto::api_key::{Credential, secret_sha256};
 use crate::node::{Error, Node, Principal};
 use crate::store::api_key::ApiKeyRow;
 use crate::store::user::{NewUser, login_key};
-use crate::store::{self, Connection};
+use crate::store::{self, Connection, StoreError};
 use crate::wire::api_key::{ApiKey, ApiKeyInfo};
 use crate::wire::server::ServerRole;
 use crate::wire::user::Role;
@@ -71,6 +71,8 @@ pub async fn mint_for(node: &Node, company_id: Id, by: &str) -> Result<ApiKey, E
 fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timestamp) -> Result<i64, Error> {
     if let Some(user) = store::user::find_sync_user(conn, company_id)? {
         store::user::rename_sync_user(conn, user.id, username, now)?;
+        // A sync user that was made by hand may have logged in with a password.
+        store::session::end_all(conn, user.id, now)?;
         return Ok(user.id);
     }
     let user = store::user::insert(
@@ -129,7 +131,13 @@ pub async fn revoke(node: &Node, who: &Principal) -> Result<usize, Error> {
 /// What the store reports.
 pub async fn revoke_for(node: &Node, company_id: Id, by: &str) -> Result<usize, Error> {
     let (now, by) = (node.clock.now(), by.to_owned());
-    Ok(node.store.write(move |conn| store::api_key::revoke_all(conn, company_id, &by, "revoked", now)).await?)
+    let revoke = move |conn: &mut Connection| -> Result<usize, StoreError> {
+        if let Some(user) = store::user::find_sync_user(conn, company_id)? {
+            store::session::end_all(conn, user.id, now)?;
+        }
+        store::api_key::revoke_all(conn, company_id, &by, "revoked", now)
+    };
+    Ok(node.store.write(revoke).await?)
 }
 
 fn info(row: ApiKeyRow) -> ApiKeyInfo {

@@ -152,7 +152,7 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
         .await
 }
 
-/// Removes a company that has neither users nor subscriptions.
+/// Removes a company that has neither users nor subscriptions, and from which no slice came.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Conflict`].
@@ -163,7 +163,7 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
             Ok(true) => Ok(()),
             Ok(false) => Err(MISSING),
             Err(StoreError::Reference(_)) => {
-                Err(Error::Conflict("Company has users or subscriptions: delete them first.".to_owned()))
+                Err(Error::Conflict("Company has users, subscriptions or slices: delete them first.".to_owned()))
             }
             Err(other) => Err(other.into()),
         })

@@ -90,7 +90,7 @@ fn add_to_draft(conn: &mut Connection, slice: &SliceRow, new: &NewGrain, replace
         store::grain::remove(conn, slice.id, draft, &[old.id])?;
     }
     // An id names content (spec §1), so on a primary it may live only once.
-    if store::grain::kept(conn, new.id)?.iter().any(|row| row.removed_in.is_none()) {
+    if !store::grain::live(conn, new.id)?.is_empty() {
         return Err(Error::Conflict("Grain id already exists: changed content needs a new id.".to_owned()));
     }
     // The same grain, removed and added again within one draft: nothing happened.
@@ -110,7 +110,7 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     let (now, by) = (node.clock.now(), who.username.clone());
     node.store
         .write(move |conn| {
-            let live = store::grain::kept(conn, id)?.into_iter().find(|row| row.removed_in.is_none()).ok_or(MISSING)?;
+            let live = store::grain::live(conn, id)?.into_iter().next().ok_or(MISSING)?;
             let slice = editable(conn, live.slice_id, &by, now)?;
             match store::grain::remove(conn, slice.id, slice.current_version + 1, &[id])? {
                 0 => Err(MISSING),
@@ -215,8 +215,8 @@ pub async fn list_by_slice(
             let slice = store::slice::find(conn, slice_id)?.ok_or(super::slice::MISSING)?;
             require_access(conn, &who, slice_id)?;
             let shown = shown_version(&who, &slice);
-            let (rows, total) = store::grain::list_at(conn, slice_id, shown, offset(&paging), paging.page_size)?;
-            paging.items_total = total;
+            let rows = store::grain::list_at(conn, slice_id, shown, offset(&paging), paging.page_size)?;
+            paging.items_total = super::version::count(conn, &slice, shown)?;
             Ok(Page::new(page_to_wire(conn, rows, with_payload)?, paging))
         })
         .await

@@ -13,6 +13,7 @@ use crate::store::slice::{SliceRow, SliceView};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::page::{Page, Paging};
 use crate::wire::server::ServerRole;
+use crate::wire::user::Role;
 use crate::wire::slice::{CreateSlice, MetadataPair, SLICE_TYPES, Slice, VersionId};
 use crate::wire::{Id, Timestamp};
 
@@ -177,34 +178,50 @@ pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Optio
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`] by somebody else.
 pub async fn lock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    set_lock(node, who, id, false).await
+    who.require_staff()?;
+    node.require_role(ServerRole::Primary)?;
+    lock_as(node, &who.username, id).await
 }
 
-/// Opens it again. Changes that were not published stay in the draft.
+/// Opens it again. Changes that were not published stay in the draft. A super admin may open anybody's lock.
 ///
 /// # Errors
 /// As [`lock`].
 pub async fn unlock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    set_lock(node, who, id, true).await
-}
-
-async fn set_lock(node: &Node, who: &Principal, id: Id, open: bool) -> Result<(), Error> {
     who.require_staff()?;
     node.require_role(ServerRole::Primary)?;
-    lock_as(node, &who.username, id, open).await
+    let by = if who.role == Role::SuperAdmin { None } else { Some(who.username.clone()) };
+    unlock_as(node, by, id).await
 }
 
-/// Locks (`open` false) or unlocks in the name of `by`; used by the command line too.
+/// Locks in the name of `by`; used by the command line too.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Locked`].
-pub async fn lock_as(node: &Node, by: &str, id: Id, open: bool) -> Result<(), Error> {
+pub async fn lock_as(node: &Node, by: &str, id: Id) -> Result<(), Error> {
     let (now, by) = (node.clock.now(), by.to_owned());
     node.store
         .write(move |conn| {
             editable(conn, id, &by, now)?;
-            let lock = (!open).then(|| (by.as_str(), now.plus(LOCK_LIFE)));
-            Ok(store::slice::set_lock(conn, id, open, lock, now)?)
+            let lock = Some((by.as_str(), now.plus(LOCK_LIFE)));
+            Ok(store::slice::set_lock(conn, id, false, lock, now)?)
+        })
+        .await
+}
+
+/// Unlocks in the name of `by`, or whoever's lock it is; used by the command line too.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Locked`].
+pub async fn unlock_as(node: &Node, by: Option<String>, id: Id) -> Result<(), Error> {
+    let now = node.clock.now();
+    node.store
+        .write(move |conn| {
+            match by {
+                Some(by) => editable(conn, id, &by, now)?,
+                None => store::slice::find_for_update(conn, id)?.ok_or(MISSING)?,
+            };
+            Ok(store::slice::set_lock(conn, id, true, None, now)?)
         })
         .await
 }

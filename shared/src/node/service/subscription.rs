@@ -152,9 +152,11 @@ pub async fn list(
 /// Removes a subscription; what was recorded of it stays.
 ///
 /// # Errors
-/// [`Error::Forbidden`], [`Error::NotFound`].
+/// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`].
 pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     who.require_staff()?;
+    // On a secondary it would only come back with the next sync.
+    node.require_role(ServerRole::Primary)?;
     node.store.write(move |conn| if store::subscription::delete(conn, id)? { Ok(()) } else { Err(MISSING) }).await
 }
 

@@ -1,13 +1,14 @@
 //! Users: who may see, make and change them.
 
-use crate::crypto::Secret;
-use crate::crypto::password::Rejected;
+use crate::clock::Random;
+use crate::crypto::password::{Passwords, Rejected};
 use crate::node::body::{Rules, no_nul};
 use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::page::{Page, Paging};
+use crate::wire::Timestamp;
 use crate::wire::user::{CreateUser, Role, UpdateUser, User};
 
 const MISSING: Error = Error::NotFound("User does not exist.");
@@ -46,38 +47,8 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
 /// # Errors
 /// [`Error::Invalid`] for a bad name or a weak password, [`Error::Conflict`], [`Error::Overloaded`].
 pub async fn insert(node: &Node, body: CreateUser, role: Role) -> Result<User, Error> {
-    let mut rules = Rules::default();
-    rules.name("Username", &body.username, 3);
-    rules.holds(is_username(&body.username), "Username failed on alphanum validation");
-    rules.check()?;
-    for (field, text) in [
-        ("FirstName", &body.first_name),
-        ("LastName", &body.last_name),
-        ("Email", &body.email),
-        ("Phone", &body.phone),
-    ] {
-        no_nul(field, text)?;
-    }
-    let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, &node.server.server_name];
-    let password = checked(node, body.password, &own)?;
-    let hash = node.passwords.hash(password, &node.random).await?;
-    let now = node.clock.now();
-    let email_key = (role != Role::Sync && !body.email.trim().is_empty()).then(|| login_key(&body.email));
-    let new = NewUser {
-        company_id: body.company_id,
-        username_key: login_key(&body.username),
-        username: body.username,
-        password_hash: Some(hash),
-        email_key,
-        email: body.email,
-        first_name: body.first_name,
-        last_name: body.last_name,
-        phone: body.phone,
-        active: body.active.unwrap_or(true),
-        role: role.number(),
-        created_at: now,
-        updated_at: now,
-    };
+    let own_name = node.server.server_name.clone();
+    let new = prepare(&node.passwords, &node.random, node.clock.now(), &own_name, body, role).await?;
     node.store
         .write(move |conn| {
             if store::company::find(conn, new.company_id)?.is_none() {
@@ -92,10 +63,51 @@ pub async fn insert(node: &Node, body: CreateUser, role: Role) -> Result<User, E
         .await
 }
 
-fn checked(node: &Node, password: Secret, own: &[&str]) -> Result<crate::crypto::password::Checked, Error> {
-    node.passwords.policy().check(password, own).map_err(|rejected| match rejected {
+/// Checks a user and hashes the password; nothing is written yet.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad name or a weak password, [`Error::Overloaded`].
+pub async fn prepare(
+    passwords: &Passwords,
+    random: &Random,
+    now: Timestamp,
+    server_name: &str,
+    body: CreateUser,
+    role: Role,
+) -> Result<NewUser, Error> {
+    let mut rules = Rules::default();
+    rules.name("Username", &body.username, 3);
+    rules.holds(is_username(&body.username), "Username failed on alphanum validation");
+    rules.check()?;
+    for (field, text) in [
+        ("FirstName", &body.first_name),
+        ("LastName", &body.last_name),
+        ("Email", &body.email),
+        ("Phone", &body.phone),
+    ] {
+        no_nul(field, text)?;
+    }
+    let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, server_name];
+    let password = passwords.policy().check(body.password, &own).map_err(|rejected| match rejected {
         Rejected::TooShort => Error::Invalid(vec!["Password's value or length is less than allowed".to_owned()]),
         other => Error::BadRequest(other.to_string()),
+    })?;
+    let hash = passwords.hash(password, random).await?;
+    let email_key = (role != Role::Sync && !body.email.trim().is_empty()).then(|| login_key(&body.email));
+    Ok(NewUser {
+        company_id: body.company_id,
+        username_key: login_key(&body.username),
+        username: body.username,
+        password_hash: Some(hash),
+        email_key,
+        email: body.email,
+        first_name: body.first_name,
+        last_name: body.last_name,
+        phone: body.phone,
+        active: body.active.unwrap_or(true),
+        role: role.number(),
+        created_at: now,
+        updated_at: now,
     })
 }
 
@@ -185,7 +197,8 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
             row.phone = body.phone.unwrap_or(row.phone);
             row.active = body.active.unwrap_or(row.active);
             if let Some(email) = given(body.email) {
-                row.email_key = row.email_key.as_ref().map(|_old| login_key(&email));
+                // Sync users all have the same one.
+                row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&email));
                 row.email = email;
             }
             row.updated_at = now;

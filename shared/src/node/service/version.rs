@@ -2,6 +2,7 @@
 
 use crate::crypto::content_hash::ContentHash;
 use crate::crypto::set_hash::SetHash;
+use crate::store::slice::SliceRow;
 use crate::store::version::VersionRow;
 use crate::store::{self, Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -80,6 +81,18 @@ pub fn measure(conn: &mut Connection, base: &VersionRow) -> Result<Measured, Sto
     }
     measure_metadata(conn, base, &mut measured)?;
     Ok(measured)
+}
+
+/// Grains in the published version of `slice`, or in its draft: from the counters, not by counting.
+///
+/// # Errors
+/// What the store reports.
+pub fn count(conn: &mut Connection, slice: &SliceRow, version: i64) -> Result<i64, StoreError> {
+    match store::version::find(conn, slice.id, slice.current_version)? {
+        Some(base) if version > base.version => Ok(measure(conn, &base)?.grain_count),
+        Some(base) => Ok(base.grain_count),
+        None => Ok(0),
+    }
 }
 
 fn measure_metadata(conn: &mut Connection, base: &VersionRow, measured: &mut Measured) -> Result<(), StoreError> {
