@@ -1,1 +1,53 @@
-//! api
+//! The API of both servers as a client sees it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod architecture;
+mod request;
+mod seed_002;
+mod tenant;
+
+use serde_json::Value;
+
+/// Sends and gives status and body.
+async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+    (status, body)
+}
+
+/// A caller with a token.
+struct Caller {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Caller {
+    async fn login(url: &str, body: &Value) -> Self {
+        let http = reqwest::Client::new();
+        let (status, answer) = send(http.post(format!("{url}/login")).json(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        Self { http, url: url.to_owned(), token: answer["token"].as_str().unwrap().to_owned() }
+    }
+
+    async fn password(url: &str, username: &str, password: &str) -> Self {
+        Self::login(url, &serde_json::json!({ "username": username, "password": password })).await
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        send(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.call("GET", path, None).await
+    }
+}

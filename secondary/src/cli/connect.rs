@@ -18,6 +18,9 @@ pub struct Connect {
     /// Read his password from standard input [default: ask]
     #[arg(long)]
     pub password_stdin: bool,
+    /// The primary is known here under another address, and has really moved
+    #[arg(long)]
+    pub moved: bool,
 }
 
 /// Runs `connect`.
@@ -28,7 +31,7 @@ pub async fn run(global: &Global, connect: Connect) -> Result<(), Failure> {
     let (secondary, _config) = super::open(global).await?;
     let username = prompt::text(connect.username, "user name at the primary", "--username")?;
     let password = prompt::password(connect.password_stdin, "password there (not stored)", "--password-stdin")?;
-    let body = api_key::Connect { url: connect.url, username, password };
+    let body = api_key::Connect { url: connect.url, username, password, moved: connect.moved };
     let connected = partner::connect(&secondary, body).await?;
     output::print(global.json, &connected, || {
         let mut lines = vec![

@@ -140,6 +140,9 @@ fn text(report: &Report) -> String {
         report.protocol
     );
     for slice in &report.slices {
+        if matches!(slice.outcome, Outcome::Gone) {
+            line.push_str(&format!("\n  {}: no longer offered by the primary; the last copy stays", slice.slice));
+        }
         if let Outcome::Changed(change) = &slice.outcome {
             line.push_str(&format!(
                 "\n  {}: {} in, {} out, {}",

@@ -60,6 +60,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
     admin.login(&body.username, &body.password).await.map_err(|error| refused_login(error, &body.username))?;
     let server = admin.view_server().await?;
     refuse_unfit(secondary, &admin, &server)?;
+    refuse_moved(secondary, &server, admin.server(), body.moved).await?;
     let minted = admin.mint().await?;
     if minted.primary_id != server.server_id {
         return Err(Error::Upstream(format!(
@@ -69,16 +70,13 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
             minted.primary_id
         )));
     }
+    // Proven where it came from, before anything is written: whoever answers there gets to see no other key of ours.
     let api_key = Secret::from(minted.sync_api_key);
-    let company = remember(secondary, &server, admin.server()).await?;
-    let sealed = seal(secondary, company.id, &api_key);
-    store_candidate(secondary, company.id, sealed).await?;
-    // An operator who connects again consents to what the server speaks now (design D15).
-    let (id, sync2) = (company.id, server.speaks_sync_2());
-    secondary.node.store.write(move |conn| store::partner::set_sync2(conn, id, sync2)).await?;
-    let session = login(secondary, company.id).await?;
-    let company_id = session.client.me().await?.company_id;
-    let subscriptions = session.client.subscriptions().await?;
+    let mut machine = Client::new(&body.url, secondary.allow_http)?;
+    machine.login_with_key(&api_key).await?;
+    let company_id = machine.me().await?.company_id;
+    let subscriptions = machine.subscriptions().await?;
+    let company = remember(secondary, &server, admin.server(), &api_key).await?;
     Ok(Connected {
         id: company.id,
         name: company.name,
@@ -96,7 +94,8 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
 }
 
 fn refused_login(error: ClientError, username: &str) -> Error {
-    if error.is_status(401) || error.is_status(404) {
+    // The reference answers 404 for an unknown user, in these words.
+    if error.is_status(401) || (error.is_status(404) && error.to_string().contains("Authentication Error")) {
         return Error::Upstream(format!("the primary refused user \"{username}\" or the password"));
     }
     error.into()
@@ -113,17 +112,13 @@ fn refuse_unfit(secondary: &Secondary, client: &Client, server: &Server) -> Resu
     Ok(())
 }
 
-/// Adds the primary's company, or takes over its new address.
-async fn remember(secondary: &Secondary, server: &Server, addr: &str) -> Result<CompanyRow, Error> {
-    let now = secondary.node.clock.now();
+/// Any server can say that it is the primary that we know: only an operator can say that this one has moved.
+async fn refuse_moved(secondary: &Secondary, server: &Server, addr: &str, moved: bool) -> Result<(), Error> {
     let (id, addr) = (server.server_id, addr.to_owned());
-    let host = addr.split("//").nth(1).unwrap_or(&addr).to_owned();
-    // The reference does not tell its name.
-    let name = if server.server_name.trim().is_empty() { host } else { server.server_name.trim().to_owned() };
     secondary
         .node
         .store
-        .write(move |conn| {
+        .read(move |conn| {
             if let Some(other) = store::company::find_by_addr(conn, &addr)?.filter(|other| other.id != id) {
                 return Err(Error::Conflict(format!(
                     "the address belongs to \"{}\" ({}) here: if the primary was made anew, change that company's \
@@ -131,31 +126,69 @@ async fn remember(secondary: &Secondary, server: &Server, addr: &str) -> Result<
                     other.name, other.id
                 )));
             }
-            if let Some(mut row) = store::company::find(conn, id)? {
-                row.sync_addr = Some(addr);
-                row.active = true;
-                row.updated_at = now;
-                store::company::update(conn, &row)?;
-                return Ok(row);
+            let known = store::company::find(conn, id)?;
+            match known.map(|company| (company.name, company.sync_addr)) {
+                Some((name, Some(old))) if old != addr && !moved => Err(Error::Conflict(format!(
+                    "\"{name}\" is known here at {old}: if it has really moved to {addr}, connect with --moved"
+                ))),
+                _ => Ok(()),
             }
-            let name = free_company_name(conn, name, id)?;
-            let row = CompanyRow {
-                id,
-                name_key: name_key(&name),
-                name,
-                sync_addr: Some(addr),
-                active: true,
-                key_generation: 0,
-                created_at: now,
-                updated_at: now,
+        })
+        .await
+}
+
+/// Adds the primary's company, or its new address, together with its proven key.
+async fn remember(
+    secondary: &Secondary,
+    server: &Server,
+    addr: &str,
+    api_key: &Secret,
+) -> Result<CompanyRow, Error> {
+    let now = secondary.node.clock.now();
+    let (id, addr, sync2) = (server.server_id, addr.to_owned(), server.speaks_sync_2());
+    let sealed = seal(secondary, id, api_key);
+    let host = addr.split("//").nth(1).unwrap_or(&addr).to_owned();
+    // The reference does not tell its name.
+    let name = if server.server_name.trim().is_empty() { host } else { server.server_name.trim().to_owned() };
+    secondary
+        .node
+        .store
+        .write(move |conn| -> Result<CompanyRow, Error> {
+            let row = match store::company::find(conn, id)? {
+                Some(mut row) => {
+                    row.sync_addr = Some(addr);
+                    row.active = true;
+                    row.updated_at = now;
+                    store::company::update(conn, &row)?;
+                    row
+                }
+                None => {
+                    let name = free_company_name(conn, name, id)?;
+                    let row = CompanyRow {
+                        id,
+                        name_key: name_key(&name),
+                        name,
+                        sync_addr: Some(addr),
+                        active: true,
+                        key_generation: 0,
+                        created_at: now,
+                        updated_at: now,
+                    };
+                    store::company::insert(conn, &row)?;
+                    row
+                }
             };
-            store::company::insert(conn, &row)?;
+            store::partner::set_candidate(conn, id, &sealed, now)?;
+            store::partner::promote(conn, id, &sealed, now)?;
+            // An operator who connects again consents to what the server speaks now (design D15).
+            store::partner::set_sync2(conn, id, sync2)?;
             Ok(row)
         })
         .await
 }
 
 fn free_company_name(conn: &mut Connection, name: String, id: Id) -> Result<String, StoreError> {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
     let taken = store::company::find_by_name(conn, &name)?.is_some();
     Ok(if taken { format!("{name} ({id})") } else { name })
 }

@@ -1,5 +1,7 @@
 //! sync-2: pulling a version, or the way to it, from one of our own primaries.
 
+use std::collections::HashSet;
+
 use shared::client::Lines;
 use shared::node::Error;
 use shared::store;
@@ -10,6 +12,9 @@ use shared::wire::sync::{FeedGrain, FeedHeader, FeedLine, FeedMode, FeedQuery, M
 
 use super::stage::{Arrived, Expected, Stage};
 use super::{Change, Run};
+
+/// Removals held in memory before they are staged.
+const REMOVALS_AHEAD: usize = 5_000;
 
 /// Whether what we have is what the primary has. Another version number with the same digest is the same content: only
 /// the number is noted.
@@ -47,11 +52,12 @@ pub(super) async fn fetch(run: &Run, stage: &Stage) -> Result<Change, Error> {
     if header.slice_id != slice_id {
         return Err(unexpected("the feed of another slice"));
     }
+    check(&header)?;
     match header.mode {
         FeedMode::Full if stage.base.grain_count > 0 => return Err(unexpected("a full feed that was not asked for")),
-        FeedMode::Full | FeedMode::Delta => take_changes(&mut lines, stage).await?,
+        FeedMode::Full | FeedMode::Delta => take_changes(&mut lines, stage, &header).await?,
         FeedMode::Index => {
-            let wanted = compare(&mut lines, stage).await?;
+            let wanted = compare(&mut lines, stage, &header).await?;
             take_wanted(run, stage, header.version, wanted).await?;
         }
     }
@@ -81,18 +87,55 @@ fn have(base: &VersionRow) -> FeedQuery {
     }
 }
 
+/// Numbers that can be true, and hashes that look like hashes.
+fn check(header: &FeedHeader) -> Result<(), Error> {
+    if header.count < 0 || header.payload_bytes < 0 || header.version < 0 {
+        return Err(unexpected("a negative number"));
+    }
+    let is_sha1 = |text: &str| text.is_empty() || (text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit()));
+    if is_sha1(&header.content_hash) && is_sha1(&header.ids_hash) {
+        Ok(())
+    } else {
+        Err(unexpected("a content hash that is none"))
+    }
+}
+
+/// Counts down what was announced: a feed that goes on and on ends here, not when the disk is full.
+struct Allowance {
+    left: i64,
+    what: &'static str,
+}
+
+impl Allowance {
+    fn take(&mut self, amount: usize) -> Result<(), Error> {
+        self.left = self.left.saturating_sub(i64::try_from(amount).unwrap_or(i64::MAX));
+        if self.left < 0 { Err(unexpected(&format!("more {} than it announced", self.what))) } else { Ok(()) }
+    }
+}
+
 /// `remove` lines, then `grain` lines, then `end`.
-async fn take_changes(lines: &mut Lines, stage: &Stage) -> Result<(), Error> {
+async fn take_changes(lines: &mut Lines, stage: &Stage, header: &FeedHeader) -> Result<(), Error> {
+    let mut grains = Allowance { left: header.count, what: "grains" };
+    let mut bytes = Allowance { left: header.payload_bytes, what: "payload" };
+    let mut removals = Allowance { left: stage.base.grain_count, what: "removals" };
     let mut removed = Vec::new();
     let mut removals_done = false;
     loop {
         match next(lines).await? {
-            FeedLine::Remove(id) if !removals_done => removed.push(id),
+            FeedLine::Remove(id) if !removals_done => {
+                removals.take(1)?;
+                removed.push(id);
+                if removed.len() >= REMOVALS_AHEAD {
+                    stage.remove(std::mem::take(&mut removed)).await?;
+                }
+            }
             FeedLine::Grain(grain) => {
                 if !removals_done {
                     removals_done = true;
                     stage.remove(std::mem::take(&mut removed)).await?;
                 }
+                grains.take(1)?;
+                bytes.take(grain.payload.len())?;
                 stage.add(arrived(grain)).await?;
             }
             FeedLine::End => return stage.remove(removed).await,
@@ -102,7 +145,8 @@ async fn take_changes(lines: &mut Lines, stage: &Stage) -> Result<(), Error> {
 }
 
 /// Merges the primary's index with ours, both in id order: stages removals, returns what is missing.
-async fn compare(lines: &mut Lines, stage: &Stage) -> Result<Vec<Id>, Error> {
+async fn compare(lines: &mut Lines, stage: &Stage, header: &FeedHeader) -> Result<Vec<Id>, Error> {
+    let mut grains = Allowance { left: header.count, what: "grains" };
     let mut local = LocalIndex { stage, page: Vec::new().into_iter(), after: None, ended: false };
     let mut ours = local.next().await?;
     let (mut removed, mut wanted) = (Vec::new(), Vec::new());
@@ -113,6 +157,7 @@ async fn compare(lines: &mut Lines, stage: &Stage) -> Result<Vec<Id>, Error> {
             FeedLine::End => break,
             FeedLine::Remove(_) | FeedLine::Grain(_) => return Err(unexpected("lines in the wrong order")),
         };
+        grains.take(1)?;
         if last.is_some_and(|last| id <= last) {
             return Err(unexpected("an index out of order"));
         }
@@ -164,9 +209,11 @@ async fn take_wanted(run: &Run, stage: &Stage, version: i64, wanted: Vec<Id>) ->
     for ids in wanted.chunks(MAX_WANTED) {
         let request = WantedGrains { version, ids: ids.to_vec() };
         let mut lines = run.client.wanted(stage.base.slice_id, &request).await?;
+        let mut missing: HashSet<Id> = ids.iter().copied().collect();
         loop {
             match next(&mut lines).await? {
-                FeedLine::Grain(grain) => stage.add(arrived(grain)).await?,
+                FeedLine::Grain(grain) if missing.remove(&grain.id) => stage.add(arrived(grain)).await?,
+                FeedLine::Grain(_) => return Err(unexpected("a grain that was not asked for")),
                 FeedLine::End => break,
                 FeedLine::Remove(_) | FeedLine::Index(..) => return Err(unexpected("lines that were not asked for")),
             }

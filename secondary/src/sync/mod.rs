@@ -118,9 +118,13 @@ async fn all_slices(
     };
     run.refuse_downgrade().await?;
     let remote = run.client.subscriptions().await?;
+    let offered: Vec<Id> = remote.iter().map(|sub| sub.id).collect();
     let mut slices = Vec::new();
     for wanted in subscription::take_over(&run, remote).await? {
         slices.push(run.slice(wanted).await);
+    }
+    for (sub_id, slice_id, slice) in subscription::no_longer_offered(&run, &offered).await? {
+        slices.push(SliceReport { slice_id, slice, sub_id, outcome: Outcome::Gone, duration_ms: 0 });
     }
     Ok((slices, session))
 }
@@ -134,9 +138,10 @@ impl Run {
                 Ok(Some(change)) => Outcome::Changed(change),
                 Ok(None) => Outcome::Unchanged,
                 Err(error) => {
-                    let error = error.private_text().unwrap_or_else(|| error.to_string());
-                    tracing::warn!(slice = %wanted.slice.slice_name, %error, "slice failed");
-                    Outcome::Failed { error }
+                    let detail = error.private_text().unwrap_or_else(|| error.to_string());
+                    tracing::warn!(slice = %wanted.slice.slice_name, error = %detail, "slice failed");
+                    // The report goes to the primary too: nothing internal in it.
+                    Outcome::Failed { error: error.to_string() }
                 }
             },
         };

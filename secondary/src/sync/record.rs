@@ -25,7 +25,7 @@ pub(super) async fn refused(
     duration: Duration,
 ) -> Result<(), StoreError> {
     row.state = "error".to_owned();
-    row.error = error.private_text().unwrap_or_else(|| error.to_string());
+    row.error = error.to_string();
     let run = activity(secondary, row.primary_id, None, run_message(name), &row.error, duration);
     write(secondary, row, vec![run]).await
 }
@@ -118,7 +118,7 @@ async fn try_tell(
     client.report(&record(company_id, Id::NIL, message, failures, nanos(duration))).await?;
     for slice in &report.slices {
         let error = match &slice.outcome {
-            Outcome::Unchanged => continue,
+            Outcome::Unchanged | Outcome::Gone => continue,
             Outcome::Changed(_) => String::new(),
             Outcome::Failed { error } => error.clone(),
         };

@@ -45,6 +45,8 @@ pub enum Outcome {
     Unchanged,
     /// It has a new version.
     Changed(Change),
+    /// The primary no longer offers it: the last copy stays, and nothing renews it.
+    Gone,
     /// It keeps its old version.
     Failed {
         /// Why.

@@ -1,11 +1,12 @@
 //! Stage, verify, switch: the next version of a slice grows beside the current one, which readers keep seeing until one
 //! update makes the next one current. Every write holds the run's fence, so a stale run changes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use shared::crypto::set_hash::grain_digest;
 use shared::node::Error;
-use shared::node::body::no_nul;
+use shared::node::body::{MAX_KEY_BYTES, no_nul};
 use shared::node::service::version::{content_hashes, measure};
 use shared::payload::Encoding;
 use shared::store::grain::NewGrain;
@@ -162,6 +163,9 @@ impl Stage {
         {
             no_nul(field, text).map_err(|error| damaged(&error.to_string()))?;
         }
+        if grain.grain_key.len() > MAX_KEY_BYTES {
+            return Err(damaged("its key is too long"));
+        }
         let digest = grain_digest(id, &grain.grain_key, &grain.encoding, &grain.source, &grain.payload);
         if grain.digest.is_some_and(|said| said != data_encoding::HEXLOWER.encode(&digest)) {
             return Err(damaged("its payload does not give its digest"));
@@ -220,9 +224,13 @@ impl Stage {
     pub async fn set_metadata(&self, pairs: Vec<MetadataPair>) -> Result<(), Error> {
         let (slice_id, next) = (self.slice_id, self.next());
         let pairs: Vec<(String, String)> = pairs.into_iter().map(|pair| (pair.key, pair.value)).collect();
+        let mut keys = HashSet::new();
         for (key, value) in &pairs {
             no_nul("metadata", key)?;
             no_nul("metadata", value)?;
+            if key.len() > MAX_KEY_BYTES || !keys.insert(key.clone()) {
+                return Err(Error::Upstream("the primary sent a metadata key twice, or too long a one".to_owned()));
+            }
         }
         self.write(move |conn| Ok(store::metadata::replace(conn, slice_id, next, &pairs)?)).await
     }

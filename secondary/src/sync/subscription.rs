@@ -8,7 +8,7 @@ use shared::store::company::name_key;
 use shared::store::slice::SliceRow;
 use shared::store::subscription::SubscriptionRow;
 use shared::store::{self, Connection, StoreError};
-use shared::wire::slice::Slice;
+use shared::wire::slice::{SLICE_TYPES, Slice};
 use shared::wire::subscription::Subscription;
 use shared::wire::{Id, Timestamp};
 
@@ -27,6 +27,28 @@ pub(super) struct Wanted {
     pub refused: Option<String>,
 }
 
+/// Active subscriptions here that the primary no longer lists: their last copy stays, and nothing renews it.
+///
+/// # Errors
+/// What the store reports.
+pub(super) async fn no_longer_offered(run: &Run, remote: &[Id]) -> Result<Vec<(Id, Id, String)>, Error> {
+    let primary_id = run.primary_id;
+    let local = run
+        .secondary
+        .node
+        .store
+        .read(move |conn| -> Result<_, StoreError> {
+            let mut found = Vec::new();
+            for sub in store::subscription::of_company(conn, primary_id)?.into_iter().filter(|sub| sub.active) {
+                let name = store::slice::find(conn, sub.slice_id)?.map(|slice| slice.name).unwrap_or_default();
+                found.push((sub.id, sub.slice_id, name));
+            }
+            Ok(found)
+        })
+        .await?;
+    Ok(local.into_iter().filter(|(id, ..)| !remote.contains(id)).collect())
+}
+
 /// Writes the remote list into our tables and returns what is to be synced.
 ///
 /// # Errors
@@ -40,7 +62,17 @@ pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Ve
         let Some(slice) = sub.slice.clone().filter(|slice| slice.id == sub.slice_id) else {
             return Err(Error::Upstream(format!("subscription {} comes without its slice", sub.id)));
         };
-        let taken = take_over_one(run, sub, slice.clone()).await?;
+        let sub_id = sub.id;
+        let taken = match refuse_unfit(&slice) {
+            Some(why) => Taken::Refused(sub_id, why),
+            // One subscription that cannot be taken over must not keep the others from it.
+            None => match take_over_one(run, sub, slice.clone()).await {
+                Err(Error::Store(StoreError::Conflict(_) | StoreError::Reference(_))) => {
+                    Taken::Refused(sub_id, "its names or ids clash with what is here already".to_owned())
+                }
+                other => other?,
+            },
+        };
         match taken {
             Taken::Active(sub_id) => wanted.push(Wanted { sub_id, slice, refused: None }),
             Taken::Refused(sub_id, why) => wanted.push(Wanted { sub_id, slice, refused: Some(why) }),
@@ -48,6 +80,18 @@ pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Ve
         }
     }
     Ok(wanted)
+}
+
+/// What no primary of ours would send: it would end up in tables, files and terminals here.
+fn refuse_unfit(slice: &Slice) -> Option<String> {
+    let name = &slice.slice_name;
+    if name.is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
+        return Some("its name is empty, too long or holds control characters".to_owned());
+    }
+    if !SLICE_TYPES.contains(&slice.slice_type.as_str()) {
+        return Some("its slice-type is unknown".to_owned());
+    }
+    None
 }
 
 enum Taken {
@@ -91,7 +135,7 @@ fn is_known(
         && local.slice_id == slice.id
         && (sub.active || !local.active)
         && known.primary_id == Some(primary_id)
-        && (known.name == slice.slice_name || known.name == unique_name(&slice.slice_name, slice.id))
+        && (known.name == slice.slice_name || known.name.starts_with(&format!("{} ({})", slice.slice_name, slice.id)))
         && known.slice_type == slice.slice_type;
     Ok(same.then_some(local.active))
 }
@@ -108,8 +152,9 @@ fn take_over_slice(
     if local.as_ref().is_some_and(|local| local.primary_id != Some(primary_id)) {
         return Ok(Some(format!("slice id {} belongs to another primary here", slice.id)));
     }
-    let taken = store::slice::find_by_name(conn, &slice.slice_name)?.is_some_and(|other| other.id != slice.id);
-    let name = if taken { unique_name(&slice.slice_name, slice.id) } else { slice.slice_name.clone() };
+    let name = free_name(&slice.slice_name, slice.id, |name| {
+        Ok(store::slice::find_by_name(conn, name)?.is_some_and(|other| other.id != slice.id))
+    })?;
     match local {
         Some(local) if local.name == name && local.slice_type == slice.slice_type => {}
         Some(local) => store::slice::rename(conn, local.id, &name, &slice.slice_type, now)?,
@@ -138,9 +183,19 @@ fn take_over_slice(
     Ok(None)
 }
 
-/// As the reference makes names unique.
-fn unique_name(name: &str, id: Id) -> String {
-    format!("{name} ({id})")
+/// As the reference makes names unique; another primary may have taken even that name.
+fn free_name(
+    name: &str,
+    id: Id,
+    mut is_taken: impl FnMut(&str) -> Result<bool, StoreError>,
+) -> Result<String, StoreError> {
+    let mut candidate = name.to_owned();
+    let mut round = 1;
+    while is_taken(&candidate)? {
+        candidate = if round == 1 { format!("{name} ({id})") } else { format!("{name} ({id}) {round}") };
+        round += 1;
+    }
+    Ok(candidate)
 }
 
 fn take_over_subscription(
@@ -165,8 +220,8 @@ fn take_over_subscription(
         }
     }
     let Some(local) = local else {
-        let taken = store::subscription::find_by_name(conn, &sub.name)?.is_some();
-        let name = if taken { unique_name(&sub.name, sub.id) } else { sub.name };
+        let base: String = sub.name.chars().filter(|c| !c.is_control()).take(255).collect();
+        let name = free_name(&base, sub.id, |name| Ok(store::subscription::find_by_name(conn, name)?.is_some()))?;
         store::subscription::insert(
             conn,
             &SubscriptionRow {

@@ -193,7 +193,7 @@ fn root_key(dir: &DataDir, made: &mut Undo) -> Result<RootKey, Failure> {
 fn ring_secrets(role: ServerRole) -> Result<Vec<RingSecret>, Failure> {
     let secret = |variable: &str, purpose: Purpose, fresh: Zeroizing<String>| {
         let text = std::env::var(variable).map_or(fresh, Zeroizing::new);
-        import(purpose, &text).map_err(|weak| Failure::config(weak.to_string()))
+        import(purpose, &text).map_err(|weak| Failure::config(format!("{variable}: {weak}")))
     };
     let mut secrets = vec![("j0", Purpose::Jwt, secret("JWT_SECRET", Purpose::Jwt, fresh_jwt_secret(&Random::System))?)];
     if role == ServerRole::Primary {

@@ -159,7 +159,7 @@ pub fn end(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let line = failure.message.replace(['\n', '\r'], " ");
+            let line = output::printable(&failure.message.replace(['\n', '\r'], " "));
             // A closed standard error must not turn into a panic.
             drop(std::io::Write::write_all(&mut std::io::stderr(), format!("error: {line}\n").as_bytes()));
             ExitCode::from(failure.code)

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::Failure;
 
+/// Characters of a table's cell.
+const MAX_CELL: usize = 120;
+
 /// Prints `text`, or `value` as JSON.
 ///
 /// # Errors
@@ -25,15 +28,22 @@ pub fn print(as_json: bool, value: &impl Serialize, text: impl FnOnce() -> Strin
 /// A closed or full standard output.
 pub fn write_line(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match writeln!(out, "{}", printable(text)).and_then(|()| out.flush()) {
         // `… | head` closed it: what was asked for was printed.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
 }
 
+/// Names and messages come from other companies: what could move a cursor or ring a bell becomes visible.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+}
+
 /// Rows under a heading, columns as wide as their widest cell.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| short(cell)).collect()).collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -51,6 +61,16 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![line(&mut heading.iter().copied())];
     lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
     lines.join("\n")
+}
+
+/// One line of a table's cell.
+fn short(text: &str) -> String {
+    let mut line = printable(text).replace('\n', " ");
+    if let Some((at, _char)) = line.char_indices().nth(MAX_CELL) {
+        line.truncate(at);
+        line.push('…');
+    }
+    line
 }
 
 /// `1.5 MB`, for people.

@@ -30,6 +30,9 @@ pub enum ClientError {
     /// The base URL cannot be used; the sentence names the remedy.
     #[error("{0}")]
     Url(String),
+    /// Plain HTTP to another machine, and the settings do not allow it.
+    #[error("\"{0}\" is plain HTTP to another machine: use https, or set allow_http_primaries = true in config.toml")]
+    PlainHttp(String),
     /// No connection, or it broke.
     #[error("{server} cannot be reached: {reason}")]
     Unreachable {
@@ -69,6 +72,7 @@ impl From<ClientError> for crate::node::Error {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Url(text) => Self::BadRequest(text),
+            ClientError::PlainHttp(_) => Self::NotConfigured(error.to_string()),
             ClientError::Unreachable { .. } => Self::Unreachable(error.to_string()),
             ClientError::Refused { .. } | ClientError::Unexpected { .. } => Self::Upstream(error.to_string()),
         }
@@ -107,9 +111,7 @@ impl Client {
             "https" => {}
             "http" if is_loopback || allow_http => {}
             "http" => {
-                return refuse(
-                    "is plain HTTP to another machine: use https, or set allow_http_primaries = true in config.toml",
-                );
+                return Err(ClientError::PlainHttp(base.to_owned()));
             }
             _ => return refuse("is neither http nor https"),
         }
@@ -191,7 +193,7 @@ impl Client {
         }
         let bytes = self.body(response, 64 * 1024).await.unwrap_or_default();
         let message = match serde_json::from_slice::<ErrorBody>(&bytes) {
-            Ok(body) => body.message.to_string(),
+            Ok(body) => body.message.to_string().chars().take(300).collect(),
             Err(_no_error_body) => status.canonical_reason().unwrap_or("no reason").to_owned(),
         };
         Err(ClientError::Refused { server: self.server().to_owned(), status, message })

@@ -51,7 +51,11 @@ impl std::fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
+        // Serde's own message for a wrong type would quote the value.
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self::from(text)),
+            _ => Err(serde::de::Error::custom("a secret must be a text")),
+        }
     }
 }
 

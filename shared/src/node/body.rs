@@ -2,6 +2,7 @@
 //! ignored, `null` as absent. Repeated members are refused.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
@@ -18,6 +19,11 @@ pub const MEDIUM: usize = 1024 * 1024;
 /// For a grain: 64 MiB of payload and what escaping adds.
 pub const GRAIN: usize = 80 * 1024 * 1024;
 
+/// A body that stops arriving holds a connection for this long.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+/// And one that drips, for this long: 64 MiB at 1 MBit/s.
+const READ_LIMIT: Duration = Duration::from_secs(600);
+
 /// Reads the body as `T`; anything but JSON leaves it empty, and so fails validation, as in the reference.
 ///
 /// # Errors
@@ -32,7 +38,10 @@ pub async fn read<T: DeserializeOwned>(
         return Err(Error::EncodedBody);
     }
     let is_json = header(header::CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
-    let bytes = read_bytes(payload, limit).await?;
+    let bytes = match tokio::time::timeout(READ_LIMIT, read_bytes(payload, limit)).await {
+        Ok(bytes) => bytes?,
+        Err(_elapsed) => return Err(Error::BadRequest("the body did not arrive in time".to_owned())),
+    };
     let members = if is_json && !bytes.is_empty() { parse(&bytes)? } else { Map::new() };
     drop(bytes);
     T::deserialize(Value::Object(members)).map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
@@ -40,7 +49,10 @@ pub async fn read<T: DeserializeOwned>(
 
 async fn read_bytes(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Error> {
     let mut bytes = web::BytesMut::new();
-    while let Some(chunk) = payload.next().await {
+    while let Some(chunk) = tokio::time::timeout(STALL_LIMIT, payload.next())
+        .await
+        .map_err(|_elapsed| Error::BadRequest("the body stopped arriving".to_owned()))?
+    {
         let chunk = chunk.map_err(|error| Error::BadRequest(format!("the body broke off: {error}")))?;
         if bytes.len().saturating_add(chunk.len()) > limit {
             return Err(Error::BodyTooLarge(limit));
@@ -128,6 +140,21 @@ impl Rules {
     pub fn check(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
+}
+
+/// What is indexed must fit into a page of PostgreSQL's index.
+pub const MAX_KEY_BYTES: usize = 1_000;
+
+/// Text that both databases can keep and index.
+///
+/// # Errors
+/// [`Error::BadRequest`] for a NUL and for more than [`MAX_KEY_BYTES`].
+pub fn indexable(field: &str, text: &str) -> Result<(), Error> {
+    no_nul(field, text)?;
+    if text.len() > MAX_KEY_BYTES {
+        return Err(Error::BadRequest(format!("{field} must have at most {MAX_KEY_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 /// Text that both databases can keep.

@@ -41,7 +41,11 @@ impl ConfigFile {
     /// # Errors
     /// A sentence that names line and key.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', " | "))?;
+        let config: Self = toml::from_str(text).map_err(|error| {
+            // The error's own text quotes the line, which may hold a password.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            format!("line {}: {}", before.matches('\n').count() + 1, error.message().replace('\n', " "))
+        })?;
         if config.password_cost.is_some_and(|cost| !(10..=16).contains(&cost)) {
             return Err("password_cost must be 10 to 16".to_owned());
         }

@@ -6,9 +6,11 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::HttpRequest;
 use actix_web::middleware::Next;
 
 use crate::node::Error;
+use crate::wire::Id;
 use crate::wire::error::{ErrorBody, Message};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,7 +24,7 @@ pub async fn around(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().to_string();
-    let (method, path) = (request.method().clone(), public_path(request.path()));
+    let method = request.method().clone();
     let is_tls = request.app_config().secure();
     let start = Instant::now();
     // A NUL names nothing in either database, and PostgreSQL could not even be asked.
@@ -34,14 +36,22 @@ pub async fn around(
     let mut response = with_error_body(response, &id);
     add_headers(response.headers_mut(), &id, is_tls);
     let status = response.status().as_u16();
+    let path = public_path(response.request());
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(request.id = %id, %method, path, status, duration_ms, "answered");
     Ok(response)
 }
 
-/// A refresh token stands in the path (the reference's contract): it must not reach a log.
-fn public_path(path: &str) -> String {
-    if path.starts_with("/refresh/") { "/refresh/:token".to_owned() } else { path.to_owned() }
+/// The route's pattern with those of its parameters that are ids. A refresh token stands in the path (the reference's
+/// contract), and a mistyped path may hold anything: neither must reach a log.
+fn public_path(request: &HttpRequest) -> String {
+    let Some(mut path) = request.match_pattern() else { return "(no route)".to_owned() };
+    for (name, value) in request.match_info().iter() {
+        if value.parse::<Id>().is_ok() || value.parse::<i64>().is_ok() {
+            path = path.replace(&format!("{{{name}}}"), value);
+        }
+    }
+    path
 }
 
 fn with_error_body(response: ServiceResponse, id: &str) -> ServiceResponse {

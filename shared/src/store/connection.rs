@@ -173,7 +173,7 @@ impl ManageConnection for Manager {
 pub(super) fn open(url: &DatabaseUrl) -> Result<Connection, StoreError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
-            if !path.exists() {
+            if !path.is_file() {
                 return Err(StoreError::Missing(format!("there is no database file {}", path.display())));
             }
             let mut conn = SqliteConnection::establish(&sqlite_uri(path)).map_err(|error| cannot_open(url, &error))?;

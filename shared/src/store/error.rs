@@ -69,6 +69,8 @@ impl StoreError {
             Self::Full
         } else if message.contains("terminating connection") || message.contains("server closed the connection") {
             Self::Unavailable(message)
+        } else if message.contains("file is not a database") {
+            Self::Missing("the database file is damaged or no SQLite database".to_owned())
         } else {
             Self::Internal(message)
         }

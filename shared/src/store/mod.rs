@@ -156,8 +156,9 @@ fn in_transaction<T, E: From<StoreError>>(
         }
         Err(error) => {
             // The first error is the one to tell; a failed rollback ends with the connection.
+            // (SQLite has rolled back by itself when the disk is full.)
             if let Err(rollback) = on_backend!(conn, |c| AnsiTransactionManager::rollback_transaction(c)) {
-                tracing::warn!(error = %rollback, "rolling back failed");
+                tracing::debug!(error = %rollback, "rolling back failed");
             }
             Err(error)
         }

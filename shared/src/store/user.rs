@@ -170,6 +170,23 @@ pub fn update(conn: &mut Connection, row: &UserRow) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Raises the generation: no access token issued so far is good any more.
+///
+/// # Errors
+/// What SQL reports.
+pub fn end_tokens(conn: &mut Connection, id: i64) -> Result<(), StoreError> {
+    diesel::update(users::table.find(id)).set(users::generation.eq(users::generation + 1)).execute(conn)?;
+    Ok(())
+}
+
+/// Active users of a role.
+///
+/// # Errors
+/// What SQL reports.
+pub fn count_active(conn: &mut Connection, role: i64) -> Result<i64, StoreError> {
+    Ok(users::table.filter(users::role.eq(role)).filter(users::active.eq(true)).count().get_result(conn)?)
+}
+
 /// Removes a user with its sessions and keys; `false` when there was none.
 ///
 /// # Errors
@@ -188,7 +205,6 @@ pub fn rename_sync_user(conn: &mut Connection, id: i64, username: &str, now: Tim
             users::username.eq(username),
             users::username_key.eq(login_key(username)),
             users::password_hash.eq(None::<String>),
-            users::active.eq(true),
             users::generation.eq(users::generation + 1),
             users::password_changed.eq(now),
             users::updated_at.eq(now),

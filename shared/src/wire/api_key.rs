@@ -67,4 +67,7 @@ pub struct Connect {
     /// His password there; used once, never stored.
     #[serde(default)]
     pub password: Secret,
+    /// The primary is known here under another address, and has really moved.
+    #[serde(default)]
+    pub moved: bool,
 }

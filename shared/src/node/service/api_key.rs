@@ -70,6 +70,9 @@ pub async fn mint_for(node: &Node, company_id: Id, by: &str) -> Result<ApiKey, E
 /// The company's one sync user, under its new name; made if there is none.
 fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timestamp) -> Result<i64, Error> {
     if let Some(user) = store::user::find_sync_user(conn, company_id)? {
+        if !user.active {
+            return Err(Error::Conflict("the company's sync user was switched off by staff: nothing was minted".to_owned()));
+        }
         store::user::rename_sync_user(conn, user.id, username, now)?;
         // A sync user that was made by hand may have logged in with a password.
         store::session::end_all(conn, user.id, now)?;

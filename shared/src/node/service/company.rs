@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::node::body::{Rules, no_nul};
+use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::{CompanyRow, name_key};
@@ -33,7 +33,7 @@ pub fn new_row(node: &Node, body: CreateCompany) -> Result<CompanyRow, Error> {
     rules.name("Name", body.name.trim(), 3);
     rules.check()?;
     no_nul("Name", &body.name)?;
-    no_nul("SyncAddr", &body.sync_addr)?;
+    indexable("SyncAddr", &body.sync_addr)?;
     let now = node.clock.now();
     let name = body.name.trim().to_owned();
     Ok(CompanyRow {
@@ -128,6 +128,13 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
     if body.active.is_some() && !who.role.is_staff() {
         return Err(Error::ForbiddenMember("active"));
     }
+    // On a secondary the address is where a key is sent.
+    if body.sync_addr.is_some() && node.server.server_role == ServerRole::Secondary {
+        who.require_staff()?;
+    }
+    if body.active == Some(false) && id == node.server_id() {
+        return Err(Error::Conflict("this company owns the server: switched off, it would lock everybody out".to_owned()));
+    }
     let now = node.clock.now();
     node.store
         .write(move |conn| {
@@ -138,7 +145,7 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
                 row.name = name.trim().to_owned();
             }
             if let Some(addr) = body.sync_addr {
-                no_nul("SyncAddr", &addr)?;
+                indexable("SyncAddr", &addr)?;
                 row.sync_addr = address(&addr);
             }
             if let Some(active) = body.active {

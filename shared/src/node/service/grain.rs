@@ -2,7 +2,7 @@
 
 use super::slice::{editable, require_access, shown_version, to_wire as slice_to_wire};
 use crate::crypto::set_hash::grain_digest;
-use crate::node::body::{Rules, no_nul};
+use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
@@ -31,9 +31,9 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
     rules.required("Payload", !body.payload.is_empty());
     rules.check()?;
     body.encoding.parse::<Encoding>().map_err(|error| Error::BadRequest(error.to_string()))?;
-    for (field, text) in [("grain_key", &body.grain_key), ("source", &body.source), ("payload", &body.payload)] {
-        no_nul(field, text)?;
-    }
+    indexable("grain_key", &body.grain_key)?;
+    no_nul("source", &body.source)?;
+    no_nul("payload", &body.payload)?;
     who.require_staff()?;
     node.require_role(ServerRole::Primary)?;
     let now = node.clock.now();

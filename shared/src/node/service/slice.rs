@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::Duration;
 
 use super::version;
-use crate::node::body::{Rules, no_nul};
+use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
@@ -41,7 +41,7 @@ fn check(body: &CreateSlice) -> Result<(), Error> {
         return Err(Error::BadRequest("invalid slice-type".to_owned()));
     }
     for (key, value) in &body.metadata {
-        no_nul("Metadata", key)?;
+        indexable("Metadata", key)?;
         no_nul("Metadata", value)?;
     }
     Ok(())
@@ -105,13 +105,17 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Slice, Error> 
 /// One slice by its name, ignoring case.
 ///
 /// # Errors
-/// As [`view`].
+/// [`Error::NotFound`], also for a slice that the caller may not read.
 pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Slice, Error> {
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
             let row = store::slice::find_by_name(conn, &name)?.ok_or(MISSING)?;
-            in_full(conn, &who, row.id, now)
+            // Whether a name exists is no business of a company that does not subscribe to it.
+            in_full(conn, &who, row.id, now).map_err(|error| match error {
+                Error::NoAccessToSlice => MISSING,
+                other => other,
+            })
         })
         .await
 }

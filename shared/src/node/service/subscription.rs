@@ -96,14 +96,15 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, 
 /// One subscription by its name, ignoring case.
 ///
 /// # Errors
-/// As [`view`].
+/// [`Error::NotFound`], also for another company's.
 pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Subscription, Error> {
     who.require_company_admin()?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
             let row = store::subscription::find_by_name(conn, &name)?.ok_or(MISSING)?;
-            who.require_company(row.company_id)?;
+            // Whether a name exists is no business of another company.
+            who.require_company(row.company_id).map_err(|_foreign| MISSING)?;
             embed(conn, row, now)
         })
         .await

@@ -2,7 +2,7 @@
 
 use crate::clock::Random;
 use crate::crypto::password::{Passwords, Rejected};
-use crate::node::body::{Rules, no_nul};
+use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
@@ -85,7 +85,7 @@ pub async fn prepare(
         ("Email", &body.email),
         ("Phone", &body.phone),
     ] {
-        no_nul(field, text)?;
+        indexable(field, text)?;
     }
     let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, server_name];
     let password = passwords.policy().check(body.password, &own).map_err(|rejected| match rejected {
@@ -195,8 +195,16 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
             row.first_name = given(body.first_name).unwrap_or(row.first_name);
             row.last_name = given(body.last_name).unwrap_or(row.last_name);
             row.phone = body.phone.unwrap_or(row.phone);
-            row.active = body.active.unwrap_or(row.active);
+            let active = body.active.unwrap_or(row.active);
+            if row.active && !active {
+                refuse_last_super_admin(conn, &row)?;
+                // What was issued before must not come back with the account.
+                store::user::end_tokens(conn, row.id)?;
+                store::session::end_all(conn, row.id, now)?;
+            }
+            row.active = active;
             if let Some(email) = given(body.email) {
+                indexable("Email", &email)?;
                 // Sync users all have the same one.
                 row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&email));
                 row.email = email;
@@ -223,6 +231,7 @@ pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> 
             if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
                 return Err(Error::Forbidden);
             }
+            refuse_last_super_admin(conn, &row)?;
             store::user::delete(conn, id)?;
             Ok(())
         })
@@ -231,6 +240,14 @@ pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> 
 
 fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
     if who.user_id == id || who.role.is_staff() { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), Error> {
+    let is_last = row.role == Role::SuperAdmin.number() && store::user::count_active(conn, row.role)? <= 1;
+    if row.active && is_last {
+        return Err(Error::Conflict("this is the last active super admin: make another one first".to_owned()));
+    }
+    Ok(())
 }
 
 /// An admin does not edit a super admin (gap S13).
