@@ -145,10 +145,7 @@ impl Encoding {
             // A `GzDecoder` (unlike a `MultiGzDecoder`) stops at the end of the first member, and
             // `Ascii85Reader` reports an error only when a byte behind it is asked for: so nothing
             // that follows the member can spoil the result.
-            Self::Z85 => read_limited(
-                flate2::read::GzDecoder::new(Ascii85Reader::new(text)),
-                limit_bytes,
-            ),
+            Self::Z85 => read_limited(flate2::read::GzDecoder::new(Ascii85Reader::new(text)), limit_bytes),
         }
     }
 }
@@ -167,16 +164,13 @@ impl FromStr for Encoding {
         Self::ALL
             .into_iter()
             .find(|encoding| encoding.as_str() == name)
-            .ok_or_else(|| UnknownEncoding {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownEncoding { name: name.to_owned() })
     }
 }
 
 fn encode_raw(bytes: &[u8]) -> Result<String, PayloadError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| PayloadError::NotUtf8 {
-        offset: error.valid_up_to(),
-    })?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| PayloadError::NotUtf8 { offset: error.valid_up_to() })?;
     match text.find('\0') {
         Some(offset) => Err(PayloadError::Nul { offset }),
         None => Ok(text.to_owned()),
@@ -185,10 +179,8 @@ fn encode_raw(bytes: &[u8]) -> Result<String, PayloadError> {
 
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>, PayloadError> {
     // Time and operating system are pinned: they would make equal content differ.
-    let mut packer = GzBuilder::new()
-        .mtime(0)
-        .operating_system(GZIP_OS_UNKNOWN)
-        .write(Vec::new(), Compression::best());
+    let mut packer =
+        GzBuilder::new().mtime(0).operating_system(GZIP_OS_UNKNOWN).write(Vec::new(), Compression::best());
     packer.write_all(bytes).map_err(PayloadError::Compress)?;
     packer.finish().map_err(PayloadError::Compress)
 }
@@ -200,11 +192,7 @@ fn encode_base64(bytes: &[u8]) -> String {
 fn decode_base64(text: &str) -> Result<Vec<u8>, PayloadError> {
     // The padding says nothing the length does not say, so it is dropped whether right or not.
     let unpadded = text.trim_end_matches(['=', '\r', '\n']);
-    let padding = text
-        .bytes()
-        .skip(unpadded.len())
-        .filter(|byte| *byte == b'=')
-        .count();
+    let padding = text.bytes().skip(unpadded.len()).filter(|byte| *byte == b'=').count();
     if padding > 2 {
         return Err(PayloadError::Base64 {
             problem: format!("{padding} padding characters at the end, at most 2 make sense"),
@@ -212,9 +200,7 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, PayloadError> {
     }
     tolerant_base64()?
         .decode(unpadded.as_bytes())
-        .map_err(|error| PayloadError::Base64 {
-            problem: error.to_string(),
-        })
+        .map_err(|error| PayloadError::Base64 { problem: error.to_string() })
 }
 
 /// Base64 that also reads the url alphabet, line ends and left-over bits, as the older peers do.
@@ -225,9 +211,7 @@ fn tolerant_base64() -> Result<data_encoding::Encoding, PayloadError> {
     specification.translate.from.push_str("-_");
     specification.translate.to.push_str("+/");
     // The specification is constant and valid; handing the error on costs less than a panic would.
-    specification.encoding().map_err(|error| PayloadError::Base64 {
-        problem: error.to_string(),
-    })
+    specification.encoding().map_err(|error| PayloadError::Base64 { problem: error.to_string() })
 }
 
 fn encode_ascii85(bytes: &[u8]) -> String {
@@ -333,10 +317,7 @@ impl<'a> Ascii85Reader<'a> {
             }
             None => "a group above 2^32 - 1",
         };
-        self.failed.get_or_insert(PayloadError::Ascii85 {
-            offset: self.text_len,
-            problem,
-        });
+        self.failed.get_or_insert(PayloadError::Ascii85 { offset: self.text_len, problem });
     }
 
     fn next_byte(&mut self) -> Option<u8> {
@@ -405,9 +386,7 @@ mod tests {
 
     /// Compresses as the older peers do: a flush before the end, which adds an empty block.
     fn gzip_with_flush(bytes: &[u8]) -> Result<Vec<u8>, PayloadError> {
-        let mut packer = GzBuilder::new()
-            .operating_system(255)
-            .write(Vec::new(), Compression::best());
+        let mut packer = GzBuilder::new().operating_system(255).write(Vec::new(), Compression::best());
         packer.write_all(bytes).map_err(PayloadError::Compress)?;
         packer.flush().map_err(PayloadError::Compress)?;
         packer.finish().map_err(PayloadError::Compress)
@@ -449,18 +428,9 @@ mod tests {
     fn raw() -> Outcome {
         assert_eq!(Encoding::Raw.encode("<Ä/>\n".as_bytes())?, "<Ä/>\n");
         assert_eq!(Encoding::Raw.decode("<Ä/>\n", 6)?, "<Ä/>\n".as_bytes());
-        assert!(matches!(
-            Encoding::Raw.decode("<Ä/>\n", 5),
-            Err(PayloadError::TooLarge { limit_bytes: 5 })
-        ));
-        assert!(matches!(
-            Encoding::Raw.encode(b"a\0"),
-            Err(PayloadError::Nul { offset: 1 })
-        ));
-        assert!(matches!(
-            Encoding::Raw.encode(b"ab\xff"),
-            Err(PayloadError::NotUtf8 { offset: 2 })
-        ));
+        assert!(matches!(Encoding::Raw.decode("<Ä/>\n", 5), Err(PayloadError::TooLarge { limit_bytes: 5 })));
+        assert!(matches!(Encoding::Raw.encode(b"a\0"), Err(PayloadError::Nul { offset: 1 })));
+        assert!(matches!(Encoding::Raw.encode(b"ab\xff"), Err(PayloadError::NotUtf8 { offset: 2 })));
         Ok(())
     }
 
@@ -480,10 +450,7 @@ mod tests {
             let result = Encoding::B64.decode(text, NO_LIMIT);
             assert!(matches!(result, Err(PayloadError::Base64 { .. })), "{text:?}");
         }
-        assert!(matches!(
-            Encoding::B64.decode("YWI", 1),
-            Err(PayloadError::TooLarge { limit_bytes: 1 })
-        ));
+        assert!(matches!(Encoding::B64.decode("YWI", 1), Err(PayloadError::TooLarge { limit_bytes: 1 })));
         Ok(())
     }
 
@@ -506,10 +473,7 @@ mod tests {
         assert_eq!(Encoding::A85.decode(" @:\r\nE\t_\0W ", NO_LIMIT)?, b"abcd");
         // What an older peer makes of 15 bytes is 16 bytes long: nothing tells the true length.
         assert_eq!(faulty_ascii85(b"hello sandpiper"), "BOu!rD]j+0DId^#E+O%i");
-        assert_eq!(
-            Encoding::A85.decode("BOu!rD]j+0DId^#E+O%i", 16)?,
-            b"hello sandpiper\0"
-        );
+        assert_eq!(Encoding::A85.decode("BOu!rD]j+0DId^#E+O%i", 16)?, b"hello sandpiper\0");
         Ok(())
     }
 
@@ -586,10 +550,7 @@ mod tests {
         assert!(matches!(result, Err(PayloadError::Gzip(_))), "{result:?}");
         // A wrong character before the end of the member is named as such.
         let result = Encoding::Z85.decode("+,^C)z!rk~kd", NO_LIMIT);
-        assert!(
-            matches!(result, Err(PayloadError::Ascii85 { offset: 9, .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(PayloadError::Ascii85 { offset: 9, .. })), "{result:?}");
         Ok(())
     }
 

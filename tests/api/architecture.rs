@@ -23,9 +23,16 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 fn must_not_name(folder: &str, words: &[&str]) {
     for (path, text) in sources(folder) {
-        for (number, line) in text.lines().enumerate().filter(|(_number, line)| !line.trim_start().starts_with("//")) {
+        for (number, line) in
+            text.lines().enumerate().filter(|(_number, line)| !line.trim_start().starts_with("//"))
+        {
             for word in words {
-                assert!(!line.contains(word), "{}:{}: {folder} must not name {word}", path.display(), number + 1);
+                assert!(
+                    !line.contains(word),
+                    "{}:{}: {folder} must not name {word}",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -34,8 +41,14 @@ fn must_not_name(folder: &str, words: &[&str]) {
 #[test]
 fn only_the_store_names_diesel() {
     for folder in [
-        "shared/src/wire", "shared/src/client", "shared/src/crypto", "shared/src/node", "shared/src/server", "shared/src/cli",
-        "primary/src", "secondary/src",
+        "shared/src/wire",
+        "shared/src/client",
+        "shared/src/crypto",
+        "shared/src/node",
+        "shared/src/server",
+        "shared/src/cli",
+        "primary/src",
+        "secondary/src",
     ] {
         must_not_name(folder, &["diesel::", "use diesel"]);
     }
@@ -44,7 +57,9 @@ fn only_the_store_names_diesel() {
 #[test]
 fn the_store_and_the_services_know_nothing_of_http() {
     must_not_name("shared/src/store", &["actix", "reqwest", "crate::node", "crate::server", "crate::client"]);
-    for folder in ["shared/src/node/service", "primary/src/service", "secondary/src/service", "secondary/src/sync"] {
+    for folder in
+        ["shared/src/node/service", "primary/src/service", "secondary/src/service", "secondary/src/sync"]
+    {
         must_not_name(folder, &["actix", "reqwest"]);
     }
 }
@@ -58,6 +73,12 @@ fn routes_decode_and_encode_and_nothing_else() {
 
 #[test]
 fn what_crosses_the_wire_and_what_encrypts_stand_alone() {
-    must_not_name("shared/src/wire", &["crate::node", "crate::store", "crate::server", "crate::client", "actix", "reqwest"]);
-    must_not_name("shared/src/crypto", &["crate::node", "crate::store", "crate::server", "crate::client", "actix", "reqwest"]);
+    must_not_name(
+        "shared/src/wire",
+        &["crate::node", "crate::store", "crate::server", "crate::client", "actix", "reqwest"],
+    );
+    must_not_name(
+        "shared/src/crypto",
+        &["crate::node", "crate::store", "crate::server", "crate::client", "actix", "reqwest"],
+    );
 }

@@ -23,7 +23,10 @@ async fn answers_have_the_shapes_and_the_line_end_of_the_reference() {
     let server = staff.get("/server").await.1;
     assert_eq!(server["server-id"], primary.server_id.to_string());
     assert_eq!((server["server-role"].as_str(), &server["features"]), (Some("primary"), &json!(["sync-2"])));
-    assert_eq!(staff.get("/v1/subs").await.1, json!({ "data": null, "paging": { "page_number": 1, "page_size": 50, "items_total": 0 } }));
+    assert_eq!(
+        staff.get("/v1/subs").await.1,
+        json!({ "data": null, "paging": { "page_number": 1, "page_size": 50, "items_total": 0 } })
+    );
     assert_eq!(staff.get("/v1/slices").await.1["data"], json!([]));
     assert_eq!(staff.get("/v1/sync/subs").await, (200, Value::Null));
     let nobody = staff.get("/v1/grains/00000000-0000-0000-0000-000000000001/level-1").await.1;
@@ -31,10 +34,14 @@ async fn answers_have_the_shapes_and_the_line_end_of_the_reference() {
         nobody,
         json!({ "id": "00000000-0000-0000-0000-000000000000", "grain_key": "", "source": "", "encoding": "", "payload_len": 0, "created_at": "0001-01-01T00:00:00Z" })
     );
-    let pretty = http.get(format!("{}/server?pretty", primary.url)).bearer_auth(&staff.token).send().await.unwrap();
+    let pretty =
+        http.get(format!("{}/server?pretty", primary.url)).bearer_auth(&staff.token).send().await.unwrap();
     assert!(pretty.text().await.unwrap().starts_with("{\n  \"server-id\""));
     let me = staff.get("/me").await.1;
-    assert_eq!((me["role"].clone(), me["password_changed"].clone()), (json!(100), json!("0001-01-01T00:00:00Z")));
+    assert_eq!(
+        (me["role"].clone(), me["password_changed"].clone()),
+        (json!(100), json!("0001-01-01T00:00:00Z"))
+    );
     assert!(me.get("password_hash").is_none() && me.get("phone").is_none());
 }
 
@@ -43,16 +50,37 @@ async fn refusals_name_what_is_wrong_and_nothing_internal() {
     for database in TestDatabase::each("refusals_name_what_is_wrong") {
         let (primary, staff) = start(database).await;
         let company = primary.add_company("Retail Parts", "anna").await.to_string();
-        let slice = primary.add_slice("Brake Pads", "aces-file", &json!({}), company.parse().unwrap()).await.to_string();
+        let slice = primary
+            .add_slice("Brake Pads", "aces-file", &json!({}), company.parse().unwrap())
+            .await
+            .to_string();
         let grain = primary.add_grain(slice.parse().unwrap(), "a", "x").await.to_string();
         let none = "00000000-0000-4000-8000-00000000dead";
         let long = "x".repeat(300);
         let cases: Vec<(&str, String, Option<Value>, u16, &str)> = vec![
             ("POST", "/v1/companies".into(), Some(json!({})), 400, "Name is required, but was not received"),
-            ("POST", "/v1/companies".into(), Some(json!({ "name": "ab" })), 400, "Name's value or length is less than allowed"),
+            (
+                "POST",
+                "/v1/companies".into(),
+                Some(json!({ "name": "ab" })),
+                400,
+                "Name's value or length is less than allowed",
+            ),
             ("POST", "/v1/companies".into(), Some(json!({ "name": long })), 400, "bigger than allowed"),
-            ("POST", "/v1/companies".into(), Some(json!({ "name": "RETAIL parts" })), 409, "Company name already exists."),
-            ("POST", "/v1/companies".into(), Some(json!({ "name": "Other", "id": company })), 409, "Company id already exists."),
+            (
+                "POST",
+                "/v1/companies".into(),
+                Some(json!({ "name": "RETAIL parts" })),
+                409,
+                "Company name already exists.",
+            ),
+            (
+                "POST",
+                "/v1/companies".into(),
+                Some(json!({ "name": "Other", "id": company })),
+                409,
+                "Company id already exists.",
+            ),
             ("POST", "/v1/companies".into(), Some(json!({ "name": "abc", "id": "zzz" })), 400, "not a uuid"),
             ("POST", "/v1/companies".into(), Some(json!({ "name": 7 })), 400, "malformed request"),
             ("POST", "/v1/companies".into(), Some(json!({ "name": "a\u{0}bc" })), 400, "NUL"),
@@ -61,31 +89,105 @@ async fn refusals_name_what_is_wrong_and_nothing_internal() {
             ("DELETE", format!("/v1/companies/{company}"), None, 409, "users"),
             ("GET", "/v1/users/99999".into(), None, 404, "User does not exist."),
             ("GET", "/v1/users/x".into(), None, 400, "invalid user id"),
-            ("POST", "/v1/slices".into(), Some(json!({ "name": "Bad", "slice_type": "nope" })), 400, "invalid slice-type"),
-            ("POST", "/v1/slices".into(), Some(json!({ "name": "brake pads", "slice_type": "aces-file" })), 409, "Slice name already exists."),
+            (
+                "POST",
+                "/v1/slices".into(),
+                Some(json!({ "name": "Bad", "slice_type": "nope" })),
+                400,
+                "invalid slice-type",
+            ),
+            (
+                "POST",
+                "/v1/slices".into(),
+                Some(json!({ "name": "brake pads", "slice_type": "aces-file" })),
+                409,
+                "Slice name already exists.",
+            ),
             ("GET", format!("/v1/slices/{none}"), None, 404, "Slice not found."),
             ("GET", "/v1/slices/name/nothing".into(), None, 404, "Slice not found."),
             ("GET", "/v1/slices/name/%00".into(), None, 400, "NUL"),
             ("GET", "/v1/slices/name/%ff".into(), None, 404, "Slice not found."),
             ("PUT", format!("/v1/slices/lock/{none}"), None, 404, "Slice not found."),
             ("POST", format!("/v1/slices/refresh/{none}"), None, 404, "Slice not found."),
-            ("POST", "/v1/grains".into(), Some(json!({ "slice_id": slice, "grain_key": "b", "encoding": "raw" })), 400, "Payload is required"),
-            ("POST", "/v1/grains".into(), Some(json!({ "slice_id": slice, "grain_key": "b", "encoding": "nope", "payload": "x" })), 400, "z64"),
-            ("POST", "/v1/grains".into(), Some(json!({ "slice_id": none, "grain_key": "b", "encoding": "raw", "payload": "x" })), 400, "unknown slice"),
-            ("POST", "/v1/grains".into(), Some(json!({ "slice_id": slice, "grain_key": "A", "encoding": "raw", "payload": "x" })), 409, "replace=yes"),
-            ("POST", "/v1/grains".into(), Some(json!({ "id": grain, "slice_id": slice, "grain_key": "b", "encoding": "raw", "payload": "x" })), 409, "Grain id already exists"),
-            ("POST", "/v1/grains".into(), Some(json!({ "slice_id": slice, "grain_key": "b", "encoding": "raw", "payload": "a\u{0}" })), 400, "NUL"),
+            (
+                "POST",
+                "/v1/grains".into(),
+                Some(json!({ "slice_id": slice, "grain_key": "b", "encoding": "raw" })),
+                400,
+                "Payload is required",
+            ),
+            (
+                "POST",
+                "/v1/grains".into(),
+                Some(json!({ "slice_id": slice, "grain_key": "b", "encoding": "nope", "payload": "x" })),
+                400,
+                "z64",
+            ),
+            (
+                "POST",
+                "/v1/grains".into(),
+                Some(json!({ "slice_id": none, "grain_key": "b", "encoding": "raw", "payload": "x" })),
+                400,
+                "unknown slice",
+            ),
+            (
+                "POST",
+                "/v1/grains".into(),
+                Some(json!({ "slice_id": slice, "grain_key": "A", "encoding": "raw", "payload": "x" })),
+                409,
+                "replace=yes",
+            ),
+            (
+                "POST",
+                "/v1/grains".into(),
+                Some(
+                    json!({ "id": grain, "slice_id": slice, "grain_key": "b", "encoding": "raw", "payload": "x" }),
+                ),
+                409,
+                "Grain id already exists",
+            ),
+            (
+                "POST",
+                "/v1/grains".into(),
+                Some(json!({ "slice_id": slice, "grain_key": "b", "encoding": "raw", "payload": "a\u{0}" })),
+                400,
+                "NUL",
+            ),
             ("GET", format!("/v1/grains/{none}"), None, 404, "Grain does not exist."),
             ("DELETE", format!("/v1/grains/{none}"), None, 404, "Grain does not exist."),
-            ("POST", "/v1/subs".into(), Some(json!({ "slice_id": none, "company_id": company, "name": "abc" })), 400, "unknown slice"),
-            ("POST", "/v1/subs".into(), Some(json!({ "slice_id": slice, "company_id": none, "name": "abc" })), 400, "unknown company"),
-            ("POST", "/v1/subs".into(), Some(json!({ "slice_id": slice, "company_id": company, "name": "again" })), 409, "subscribes"),
+            (
+                "POST",
+                "/v1/subs".into(),
+                Some(json!({ "slice_id": none, "company_id": company, "name": "abc" })),
+                400,
+                "unknown slice",
+            ),
+            (
+                "POST",
+                "/v1/subs".into(),
+                Some(json!({ "slice_id": slice, "company_id": none, "name": "abc" })),
+                400,
+                "unknown company",
+            ),
+            (
+                "POST",
+                "/v1/subs".into(),
+                Some(json!({ "slice_id": slice, "company_id": company, "name": "again" })),
+                409,
+                "subscribes",
+            ),
             ("GET", format!("/v1/subs/{none}"), None, 404, "Subscription does not exist."),
             ("GET", "/v1/companies?filter=1=1)%20OR%20(1:1".into(), None, 400, "filter is not supported"),
             ("GET", "/v1/nowhere".into(), None, 404, "Not Found"),
             ("GET", "/v1/slices/".into(), None, 404, "Not Found"),
             ("PUT", "/v1/slices".into(), None, 405, "Method Not Allowed"),
-            ("POST", format!("/v1/sync/{company}"), None, 403, "resource is not allowed with this server-role"),
+            (
+                "POST",
+                format!("/v1/sync/{company}"),
+                None,
+                403,
+                "resource is not allowed with this server-role",
+            ),
         ];
         for (method, path, body, expected, words) in cases {
             let (status, answer) = staff.call(method, &path, body.clone()).await;
@@ -129,7 +231,8 @@ async fn bodies_of_any_kind_get_an_answer() {
     let encoded = http.post(format!("{}/v1/companies", primary.url)).bearer_auth(&staff.token);
     let encoded = encoded.header("content-encoding", "gzip").json(&json!({ "name": "abc" }));
     assert_eq!(send(encoded).await.0, 415);
-    let (status, _company) = staff.call("POST", "/v1/companies", Some(json!({ "NAME": "Upper Case", "unknown": {} }))).await;
+    let (status, _company) =
+        staff.call("POST", "/v1/companies", Some(json!({ "NAME": "Upper Case", "unknown": {} }))).await;
     assert_eq!(status, 201, "keys match ignoring case, unknown ones are ignored");
     let token = staff.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": 60 }))).await;
     assert_eq!(token.0, 400, "not there yet, and said so");
@@ -147,7 +250,11 @@ async fn a_lock_has_an_owner_and_a_second_editor_is_told() {
     assert_eq!(staff.call("POST", "/v1/users", Some(second)).await.0, 201);
     let second = Caller::password(&primary.url, "second", tests::ADMIN.1).await;
     assert_eq!(staff.call("PUT", &format!("/v1/slices/lock/{slice}"), None).await.0, 200);
-    assert_eq!(staff.call("PUT", &format!("/v1/slices/lock/{slice}"), None).await.0, 200, "again by its owner");
+    assert_eq!(
+        staff.call("PUT", &format!("/v1/slices/lock/{slice}"), None).await.0,
+        200,
+        "again by its owner"
+    );
     let grain = json!({ "slice_id": slice, "grain_key": "a", "encoding": "raw", "payload": "x" });
     for (method, path, body) in [
         ("PUT", format!("/v1/slices/lock/{slice}"), None),

@@ -24,7 +24,9 @@ async fn world(database: TestDatabase) -> World {
     let own_slice = primary.add_slice("annas", "pies-items", &json!({ "k": "v" }), own).await;
     primary.add_grain(own_slice, "a", "annas payload").await;
     primary.refresh(own_slice).await;
-    let their_slice = primary.add_slice("berts-secret-line", "pies-items", &json!({ "k": "berts-secret-value" }), other).await;
+    let their_slice = primary
+        .add_slice("berts-secret-line", "pies-items", &json!({ "k": "berts-secret-value" }), other)
+        .await;
     let grain = primary.add_grain(their_slice, "berts-secret-key", "berts-secret-payload").await;
     primary.refresh(their_slice).await;
     let staff = Caller::password(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
@@ -34,9 +36,17 @@ async fn world(database: TestDatabase) -> World {
     let key = anna.call("POST", "/v1/apikey", None).await.1;
     let machine = Caller::login(&primary.url, &json!({ "sync-api-key": key["sync_api_key"] })).await;
     let users = staff.get("/v1/users").await.1;
-    let user = users["data"].as_array().unwrap().iter().find(|user| user["username"] == "bert").unwrap()["id"].to_string();
+    let user =
+        users["data"].as_array().unwrap().iter().find(|user| user["username"] == "bert").unwrap()["id"]
+            .to_string();
     let subs = staff.get("/v1/subs").await.1;
-    let sub = subs["data"].as_array().unwrap().iter().find(|sub| sub["company_id"] == other.to_string()).unwrap()["id"].clone();
+    let sub = subs["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|sub| sub["company_id"] == other.to_string())
+        .unwrap()["id"]
+        .clone();
     World {
         theirs: vec![
             ("company", other.to_string()),
@@ -89,7 +99,10 @@ async fn nothing_of_another_company_can_be_read() {
     for database in TestDatabase::each("nothing_of_another_company") {
         let world = world(database).await;
         let fill = |path: &str| {
-            world.theirs.iter().fold(path.to_owned(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id))
+            world
+                .theirs
+                .iter()
+                .fold(path.to_owned(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id))
         };
         for caller in [&world.anna, &world.machine] {
             for path in READS.map(fill) {
@@ -109,12 +122,21 @@ async fn nothing_of_another_company_can_be_read() {
             }
             // What is its own, it sees.
             assert_eq!(caller.get(&format!("/v1/slices/{}", world.own_slice)).await.0, 200);
-            assert_eq!(caller.get(&format!("/v1/sync/slice/{}", world.own_slice)).await.1[0]["payload"], "annas payload");
+            assert_eq!(
+                caller.get(&format!("/v1/sync/slice/{}", world.own_slice)).await.1[0]["payload"],
+                "annas payload"
+            );
         }
         let wanted = json!({ "version": 1, "ids": [world.theirs[3].1] });
-        let own = world.machine.call("POST", &format!("/v1/sync/slices/{}/grains", world.own_slice), Some(wanted.clone())).await;
+        let own = world
+            .machine
+            .call("POST", &format!("/v1/sync/slices/{}/grains", world.own_slice), Some(wanted.clone()))
+            .await;
         assert!(!own.1.to_string().contains("berts"), "{own:?}");
-        let theirs = world.machine.call("POST", &format!("/v1/sync/slices/{}/grains", world.theirs[2].1), Some(wanted)).await;
+        let theirs = world
+            .machine
+            .call("POST", &format!("/v1/sync/slices/{}/grains", world.theirs[2].1), Some(wanted))
+            .await;
         assert_eq!(theirs.0, 403);
     }
 }
@@ -135,7 +157,11 @@ async fn nothing_can_be_changed_beyond_ones_rights() {
         let writes: Vec<(&str, String, Option<Value>)> = vec![
             ("PATCH", format!("/v1/companies/{company}"), Some(json!({ "name": "Mine now" }))),
             ("PATCH", format!("/v1/companies/{own_company}"), Some(json!({ "sync_user_id": 1 }))),
-            ("PATCH", format!("/v1/companies/{own_company}"), Some(json!({ "SYNC_USER_ID": 1, "name": "Anna's Parts" }))),
+            (
+                "PATCH",
+                format!("/v1/companies/{own_company}"),
+                Some(json!({ "SYNC_USER_ID": 1, "name": "Anna's Parts" })),
+            ),
             ("PATCH", format!("/v1/companies/{own_company}"), Some(json!({ "active": false }))),
             ("PATCH", format!("/v1/companies/{own_company}"), Some(json!({ "sync_api_key": "aa" }))),
             ("POST", "/v1/companies".to_owned(), Some(json!({ "name": "Third Parts" }))),
@@ -151,13 +177,35 @@ async fn nothing_can_be_changed_beyond_ones_rights() {
             ("PUT", format!("/v1/slices/lock/{slice}"), None),
             ("PUT", format!("/v1/slices/unlock/{slice}"), None),
             ("POST", format!("/v1/slices/refresh/{slice}"), None),
-            ("POST", "/v1/grains".to_owned(), Some(json!({ "slice_id": slice, "grain_key": "x", "encoding": "raw", "payload": "x" }))),
+            (
+                "POST",
+                "/v1/grains".to_owned(),
+                Some(json!({ "slice_id": slice, "grain_key": "x", "encoding": "raw", "payload": "x" })),
+            ),
             ("DELETE", format!("/v1/grains/{grain}"), None),
-            ("POST", "/v1/subs".to_owned(), Some(json!({ "slice_id": slice, "company_id": own_company, "name": "mine", "active": true }))),
+            (
+                "POST",
+                "/v1/subs".to_owned(),
+                Some(json!({ "slice_id": slice, "company_id": own_company, "name": "mine", "active": true })),
+            ),
             ("DELETE", format!("/v1/subs/{sub}"), None),
-            ("POST", "/v1/activity".to_owned(), Some(json!({ "company_id": company, "success": true, "message": "forged" }))),
-            ("POST", "/v1/activity".to_owned(), Some(json!({ "company_id": own_company, "sub_id": sub, "success": true, "message": "forged" }))),
-            ("POST", "/v1/servers".to_owned(), Some(json!({ "url": "http://127.0.0.1:1", "username": "a", "password": "b" }))),
+            (
+                "POST",
+                "/v1/activity".to_owned(),
+                Some(json!({ "company_id": company, "success": true, "message": "forged" })),
+            ),
+            (
+                "POST",
+                "/v1/activity".to_owned(),
+                Some(
+                    json!({ "company_id": own_company, "sub_id": sub, "success": true, "message": "forged" }),
+                ),
+            ),
+            (
+                "POST",
+                "/v1/servers".to_owned(),
+                Some(json!({ "url": "http://127.0.0.1:1", "username": "a", "password": "b" })),
+            ),
             ("POST", format!("/v1/sync/{company}"), None),
         ];
         for (method, path, body) in writes {
@@ -177,8 +225,14 @@ async fn nothing_can_be_changed_beyond_ones_rights() {
         }
         assert_eq!(snapshot(&world).await, before);
         // What a company admin may do, he can.
-        let (status, body) =
-            world.anna.call("PATCH", &format!("/v1/companies/{own_company}"), Some(json!({ "name": "Anna's New Parts" }))).await;
+        let (status, body) = world
+            .anna
+            .call(
+                "PATCH",
+                &format!("/v1/companies/{own_company}"),
+                Some(json!({ "name": "Anna's New Parts" })),
+            )
+            .await;
         assert_eq!((status, body["name"].as_str()), (200, Some("Anna's New Parts")));
         let report = json!({ "company_id": own_company, "success": false, "message": "Slice \"annas\"", "duration": 0 });
         assert_eq!(world.machine.call("POST", "/v1/activity", Some(report)).await.0, 201, "gap B6");
@@ -188,7 +242,9 @@ async fn nothing_can_be_changed_beyond_ones_rights() {
 /// Everything that staff can see, but for what reading itself changes.
 async fn snapshot(world: &World) -> Vec<Value> {
     let mut seen = Vec::new();
-    for path in ["/v1/companies", "/v1/users", "/v1/slices", "/v1/grains?payload=yes", "/v1/subs", "/v1/activity"] {
+    for path in
+        ["/v1/companies", "/v1/users", "/v1/slices", "/v1/grains?payload=yes", "/v1/subs", "/v1/activity"]
+    {
         let mut body = world.staff.get(path).await.1;
         for row in body["data"].as_array_mut().into_iter().flatten() {
             row.as_object_mut().unwrap().remove("last_login");
@@ -208,7 +264,8 @@ async fn a_draft_is_the_publishers_and_a_lock_or_an_inactive_subscription_closes
         assert_eq!(caller.get(&format!("/v1/grains/{draft}")).await.0, 404);
         assert!(!caller.get(&format!("/v1/sync/slice/{slice}")).await.1.to_string().contains("unpublished"));
         let wanted = json!({ "version": 2, "ids": [draft] });
-        let (status, body) = caller.call("POST", &format!("/v1/sync/slices/{slice}/grains"), Some(wanted)).await;
+        let (status, body) =
+            caller.call("POST", &format!("/v1/sync/slices/{slice}/grains"), Some(wanted)).await;
         assert!(status == 404 && !body.to_string().contains("unpublished"), "{body}");
         assert_eq!(caller.get(&format!("/v1/sync/slices/{slice}/feed?version=2")).await.0, 404);
     }
@@ -224,10 +281,16 @@ async fn a_draft_is_the_publishers_and_a_lock_or_an_inactive_subscription_closes
         .primary
         .node
         .store
-        .write(move |conn| shared::store::subscription::set_active(conn, sub, false, shared::clock::Clock::System.now()))
+        .write(move |conn| {
+            shared::store::subscription::set_active(conn, sub, false, shared::clock::Clock::System.now())
+        })
         .await
         .unwrap();
-    for path in [format!("/v1/sync/slice/{slice}"), format!("/v1/slices/{slice}"), format!("/v1/grains/slice/{slice}")] {
+    for path in [
+        format!("/v1/sync/slice/{slice}"),
+        format!("/v1/slices/{slice}"),
+        format!("/v1/grains/slice/{slice}"),
+    ] {
         assert_eq!(world.anna.get(&path).await.0, 403, "{path}");
     }
 }

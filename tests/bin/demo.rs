@@ -51,7 +51,9 @@ fn run(options: &Options) -> Result<()> {
         Some(folder) => {
             fs::create_dir_all(folder)?;
             if fs::read_dir(folder)?.next().is_some() {
-                return Err(format!("{} is not empty: name a new folder with --keep", folder.display()).into());
+                return Err(
+                    format!("{} is not empty: name a new folder with --keep", folder.display()).into()
+                );
             }
             folder.canonicalize()?
         }
@@ -196,7 +198,13 @@ impl Demo {
             Some(PARTNER_PASSWORD),
         )?;
         let files = self.primary_command(&[
-            "slice", "add", "brake-pads", "--type", "aces-file", "--metadata", "vcdb-version=2026-10-31",
+            "slice",
+            "add",
+            "brake-pads",
+            "--type",
+            "aces-file",
+            "--metadata",
+            "vcdb-version=2026-10-31",
         ])?;
         let items = self.primary_command(&["slice", "add", "brake-pad-items", "--type", "pies-items"])?;
         for slice in ["brake-pads", "brake-pad-items"] {
@@ -255,20 +263,35 @@ impl Demo {
         for slice in [file_slice, item_slice] {
             let (ours, theirs) = (all_grains(admin, slice).await, all_grains(receiver, slice).await);
             if ours.is_empty() || ours != theirs {
-                return Err(format!("slice {slice} differs: {} grains here, {} there", ours.len(), theirs.len()).into());
+                return Err(format!(
+                    "slice {slice} differs: {} grains here, {} there",
+                    ours.len(),
+                    theirs.len()
+                )
+                .into());
             }
         }
         let target = self.folder.join("pulled");
         self.secondary_command(&["pull", "--slice", "brake-pads", target.to_str().ok_or("odd name")?], None)?;
-        if fs::read(self.folder.join("brake-pads.xml"))? != fs::read(target.join("brake-pads/brake-pads.xml"))? {
+        if fs::read(self.folder.join("brake-pads.xml"))?
+            != fs::read(target.join("brake-pads/brake-pads.xml"))?
+        {
             return Err("the pulled file differs from the published one".into());
         }
         say("   checked: every grain and the pulled file are equal")
     }
 
     fn explore(&self, kept: bool) -> Result<()> {
-        let secondary = format!("{} --data-dir {}", self.programs.secondary.display(), self.folder.join("secondary").display());
-        let primary = format!("{} --data-dir {}", self.programs.primary.display(), self.folder.join("primary").display());
+        let secondary = format!(
+            "{} --data-dir {}",
+            self.programs.secondary.display(),
+            self.folder.join("secondary").display()
+        );
+        let primary = format!(
+            "{} --data-dir {}",
+            self.programs.primary.display(),
+            self.folder.join("primary").display()
+        );
         say("\nLook around while both servers run:")?;
         say(&format!("  {primary} slice list"))?;
         say(&format!("  {primary} apikey list"))?;
@@ -334,15 +357,16 @@ fn command_json(program: &Path, data_dir: &Path, args: &[&str], input: Option<&s
 }
 
 fn output_of(command: &mut Command, input: Option<&str>) -> Result<String> {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
         stdin.write_all(input.as_bytes())?;
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{:?} ended with {}: {}", command.get_program(), output.status, error.trim()).into());
+        return Err(
+            format!("{:?} ended with {}: {}", command.get_program(), output.status, error.trim()).into()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }

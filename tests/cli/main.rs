@@ -1,1 +1,137 @@
-//! cli
+//! The real binaries: output, exit codes, what a fault leaves behind, and what never reaches a log. They are built once,
+//! by the cargo that runs the tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod canary;
+mod failure;
+mod story;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tests::binaries::Programs;
+
+fn programs() -> &'static Programs {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    PROGRAMS.get_or_init(|| Programs::build().unwrap())
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    /// One line on standard error that holds `words`, and this exit code.
+    fn fails_with(&self, code: i32, words: &str) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert_eq!(self.err.trim_end().lines().count(), 1, "one line: {self:?}");
+        assert!(self.err.contains(words), "{words}: {self:?}");
+    }
+
+    fn ok(self) -> Self {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{self:?}");
+        self
+    }
+
+    fn json(self) -> Value {
+        serde_json::from_str(&self.ok().out).unwrap()
+    }
+}
+
+/// Runs a command without a terminal and without the caller's settings.
+fn run_with(program: &Path, args: &[&str], input: &str, environment: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(program);
+    for name in ["SANDPIPER_DATA_DIR", "SANDPIPER_DATABASE", "SANDPIPER_LOG", "APIKEY_SECRET", "JWT_SECRET"] {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().copied()).args(args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that does not read its input may be gone already.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn primary(args: &[&str]) -> Ended {
+    run_with(&programs().primary, args, "", &[])
+}
+
+fn secondary(args: &[&str]) -> Ended {
+    run_with(&programs().secondary, args, "", &[])
+}
+
+const PASSWORD: &str = "violet-otter-marble-42";
+
+/// Two initialised data folders.
+struct Folders {
+    folder: tempfile::TempDir,
+}
+
+impl Folders {
+    fn new() -> Self {
+        let folders = Self { folder: tempfile::tempdir().unwrap() };
+        for (program, dir, name) in [
+            (&programs().primary, folders.primary(), "Better Brakes"),
+            (&programs().secondary, folders.secondary(), "Retail Parts"),
+        ] {
+            let args = ["init", "--admin-password-stdin", "--name", name, "--data-dir", &dir];
+            run_with(program, &args, PASSWORD, &[]).ok();
+        }
+        folders
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn primary(&self) -> String {
+        self.path("primary").to_str().unwrap().to_owned()
+    }
+
+    fn secondary(&self) -> String {
+        self.path("secondary").to_str().unwrap().to_owned()
+    }
+}
+
+/// A running `serve`; killed when dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(program: &Path, data_dir: &str, environment: &[(&str, &str)], log: &Path) -> Self {
+        let mut child = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir])
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split_whitespace().find(|word| word.starts_with("http")).unwrap().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -31,8 +31,7 @@ async fn minting_twice_keeps_the_user_and_kills_the_first_key() {
         let second = mint(&primary.url, &admin).await;
         assert_eq!(second["generation"], json!(2));
         let second_login = key_login(&primary.url, &second).await;
-        let second_user =
-            get(&primary.url, "/me", second_login.body["token"].as_str().unwrap()).await.body;
+        let second_user = get(&primary.url, "/me", second_login.body["token"].as_str().unwrap()).await.body;
         assert_eq!(second_user["id"], first_user["id"], "the same user");
         assert_ne!(second_user["username"], first_user["username"], "under a new name");
 
@@ -200,13 +199,8 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
                 assert_eq!(post(&primary.url, "/login", &body).await.status, 200, "{member}");
             }
         }
-        let (row, _user, _active) = primary
-            .node
-            .store
-            .read(move |conn| store::api_key::find(conn, key_id))
-            .await
-            .unwrap()
-            .unwrap();
+        let (row, _user, _active) =
+            primary.node.store.read(move |conn| store::api_key::find(conn, key_id)).await.unwrap().unwrap();
         assert!(row.legacy_bcrypt.is_none() && row.secret_sha256.is_some(), "fast from now on");
         // A tampered copy of it is refused like any other bad key.
         let mut tampered = hex.to_owned();

@@ -29,7 +29,8 @@ async fn a_refused_login_has_one_status_one_body_and_one_set_of_headers() {
     let users: Value = primary.admin.get("/v1/users").await.unwrap();
     let idle = primary.add_company("Idle Parts", "idleadmin").await;
     assert!(users["data"].is_array() && !idle.is_nil());
-    let idle_user = primary.admin.get::<Value>(&format!("/v1/companies/{idle}")).await.unwrap()["users"][0]["id"].clone();
+    let idle_user =
+        primary.admin.get::<Value>(&format!("/v1/companies/{idle}")).await.unwrap()["users"][0]["id"].clone();
     let _user: Value = patch(&primary, &format!("/v1/users/{idle_user}"), &json!({ "active": false })).await;
 
     let hex = good["sync_api_key"].as_str().unwrap();
@@ -63,7 +64,9 @@ async fn a_refused_login_has_one_status_one_body_and_one_set_of_headers() {
         "eaac666eeb167e8da790f07cb348fb9e759e9086cef07116caefb39e75a696bfc6f890e57e936cb7da064171ec27ca3f9787df94f061df3bf74dcd6a47b5ce52ccafbc97480d5608f114f0bd6ffff850c13dda997015021f176447d5aba52c50cc9136398e31ac17e45e4e85abc8c513f0ed5eb6e3ad2afc59642e3ef3c",
     ] {
         bad.push(json!({ "sync-api-key": key }));
-        bad.push(json!({ "sync-api-key": key, "username": "companyadmin", "password": COMPANY_ADMIN_PASSWORD }));
+        bad.push(
+            json!({ "sync-api-key": key, "username": "companyadmin", "password": COMPANY_ADMIN_PASSWORD }),
+        );
     }
     let expected = post(&primary.url, "/login", &bad[0]).await;
     assert_eq!(expected.status, 401);
@@ -80,7 +83,8 @@ async fn a_refused_login_has_one_status_one_body_and_one_set_of_headers() {
 async fn patch(primary: &TestPrimary, path: &str, body: &Value) -> Value {
     let token = token_of(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
     let http = reqwest::Client::new();
-    let answer = super::send(http.patch(format!("{}{path}", primary.url)).bearer_auth(token).json(body)).await;
+    let answer =
+        super::send(http.patch(format!("{}{path}", primary.url)).bearer_auth(token).json(body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body
 }
@@ -90,9 +94,13 @@ async fn without_credentials_a_login_says_so() {
     let primary = TestPrimary::start().await;
     for body in [json!({}), json!({ "username": "admin" }), json!({ "username": null, "password": null })] {
         let answer = post(&primary.url, "/login", &body).await;
-        assert_eq!((answer.status, answer.body["message"].clone()), (400, json!("missing required credentials")));
+        assert_eq!(
+            (answer.status, answer.body["message"].clone()),
+            (400, json!("missing required credentials"))
+        );
     }
-    let synclogin = post(&primary.url, "/synclogin", &json!({ "username": "admin", "password": tests::ADMIN.1 })).await;
+    let synclogin =
+        post(&primary.url, "/synclogin", &json!({ "username": "admin", "password": tests::ADMIN.1 })).await;
     assert_eq!(synclogin.status, 400, "it takes only the key");
     let malformed = super::send(
         reqwest::Client::new()
@@ -107,7 +115,8 @@ async fn without_credentials_a_login_says_so() {
 #[tokio::test]
 async fn names_match_ignoring_case_and_answers_are_not_cached() {
     let primary = TestPrimary::start().await;
-    let answer = post(&primary.url, "/login", &json!({ "Username": " ADMIN ", "PASSWORD": tests::ADMIN.1 })).await;
+    let answer =
+        post(&primary.url, "/login", &json!({ "Username": " ADMIN ", "PASSWORD": tests::ADMIN.1 })).await;
     assert_eq!(answer.status, 200);
     assert!(answer.headers.contains(&("cache-control".to_owned(), "no-store".to_owned())));
     let expires = answer.body["expires"].as_str().unwrap();

@@ -11,12 +11,23 @@ async fn without_a_good_token_every_protected_path_answers_401_with_nothing_in_i
     let good = token_of(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
     let http = reqwest::Client::new();
     for path in ["/me", "/server", "/v1/users", "/v1/slices", "/v1/nowhere", "/v1/sync/subs"] {
-        for authorization in
-            ["", "Bearer", "Bearer ", "Bearer x", &format!("bearer {good}"), &format!("Basic {good}"), &good, "Bearer a.b.c"]
-        {
+        for authorization in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer x",
+            &format!("bearer {good}"),
+            &format!("Basic {good}"),
+            &good,
+            "Bearer a.b.c",
+        ] {
             let answer =
                 send(http.get(format!("{}{path}", primary.url)).header("authorization", authorization)).await;
-            assert_eq!((answer.status, answer.body), (401, serde_json::Value::Null), "{path} {authorization}");
+            assert_eq!(
+                (answer.status, answer.body),
+                (401, serde_json::Value::Null),
+                "{path} {authorization}"
+            );
         }
     }
     assert_eq!(get(&primary.url, "/server", &good).await.status, 200);
@@ -37,7 +48,8 @@ async fn a_token_of_one_primary_is_nothing_at_another_with_the_same_secrets() {
 #[tokio::test]
 async fn a_refresh_token_renews_the_access_token_and_anything_else_is_refused() {
     let primary = TestPrimary::start().await;
-    let login = post(&primary.url, "/login", &json!({ "username": "admin", "password": tests::ADMIN.1 })).await;
+    let login =
+        post(&primary.url, "/login", &json!({ "username": "admin", "password": tests::ADMIN.1 })).await;
     let refresh = login.body["refresh_token"].as_str().unwrap();
     assert_eq!(refresh.len(), 64);
     for _ in 0..2 {
@@ -49,6 +61,10 @@ async fn a_refresh_token_renews_the_access_token_and_anything_else_is_refused() 
     }
     for wrong in ["deadbeef", &"0".repeat(64), &refresh[..62], "%20", login.body["token"].as_str().unwrap()] {
         let answer = get(&primary.url, &format!("/refresh/{wrong}"), "").await;
-        assert_eq!((answer.status, answer.body["message"].clone()), (401, json!("Authentication Error.")), "{wrong}");
+        assert_eq!(
+            (answer.status, answer.body["message"].clone()),
+            (401, json!("Authentication Error.")),
+            "{wrong}"
+        );
     }
 }

@@ -29,7 +29,12 @@ pub const COMPANY_ADMIN_PASSWORD: &str = "granite-lemon-tulip-7";
 /// Quick to hash: tests are about rules, not about cost.
 const POLICY: Policy = Policy { cost: 4, min_score: 2 };
 
-async fn found_node(database: &TestDatabase, role: ServerRole, name: &str, secrets: Option<(&str, &str)>) -> (Node, RootKey) {
+async fn found_node(
+    database: &TestDatabase,
+    role: ServerRole,
+    name: &str,
+    secrets: Option<(&str, &str)>,
+) -> (Node, RootKey) {
     tls::install_provider();
     let random = Random::System;
     let root_key = RootKey::fresh(&random);
@@ -126,7 +131,10 @@ impl TestPrimary {
     pub async fn add_slice(&self, name: &str, slice_type: &str, metadata: &Value, company: Id) -> Id {
         let slice: Value = self
             .admin
-            .post("/v1/slices", &json!({ "name": name, "slice_type": slice_type, "allow_sync": true, "metadata": metadata }))
+            .post(
+                "/v1/slices",
+                &json!({ "name": name, "slice_type": slice_type, "allow_sync": true, "metadata": metadata }),
+            )
             .await
             .expect("a new slice");
         let id: Id = slice["id"].as_str().expect("an id").parse().expect("an id");
@@ -212,7 +220,8 @@ impl TestSecondary {
     pub async fn start_on(database: TestDatabase) -> Self {
         let (node, root_key) = found_node(&database, ServerRole::Secondary, "Retail Parts", None).await;
         let secondary = Arc::new(Secondary::new(node, &root_key, false));
-        let running = secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
+        let running =
+            secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
         let url = running.url();
         let admin = login(&url, ADMIN.0, ADMIN.1).await;
         Self { url, admin, secondary, running, _database: database }
@@ -224,7 +233,10 @@ impl TestSecondary {
     /// When either refuses.
     pub async fn connect(&self, url: &str, username: &str) -> Value {
         self.admin
-            .post("/v1/servers", &json!({ "url": url, "username": username, "password": COMPANY_ADMIN_PASSWORD }))
+            .post(
+                "/v1/servers",
+                &json!({ "url": url, "username": username, "password": COMPANY_ADMIN_PASSWORD }),
+            )
             .await
             .expect("a connection")
     }

@@ -139,10 +139,7 @@ impl Cluster {
     pub fn schema_url(&self) -> io::Result<String> {
         let schema = self.next_name("schema");
         self.run_sql(&format!("CREATE SCHEMA {schema}"))?;
-        Ok(format!(
-            "{}?options=-csearch_path%3D{schema}",
-            self.url("postgres")
-        ))
+        Ok(format!("{}?options=-csearch_path%3D{schema}", self.url("postgres")))
     }
 
     /// Makes an empty database of its own and gives its URL; slower than a schema, and fully separate.
@@ -172,26 +169,13 @@ impl Cluster {
 
     fn run_sql(&self, sql: &str) -> io::Result<()> {
         let output = without_pg_variables(&mut Command::new(self.programs.join("psql")))
-            .args([
-                "-X",
-                "-q",
-                "-w",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                &self.url("postgres"),
-                "-c",
-                sql,
-            ])
+            .args(["-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d", &self.url("postgres"), "-c", sql])
             .stdin(Stdio::null())
             .output()?;
         if output.status.success() {
             return Ok(());
         }
-        Err(io::Error::other(format!(
-            "{sql}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )))
+        Err(io::Error::other(format!("{sql}: {}", String::from_utf8_lossy(&output.stderr).trim())))
     }
 }
 
@@ -217,24 +201,12 @@ fn parse_wish(value: Option<&OsStr>) -> Result<Wish, String> {
 
 fn start() -> Result<Cluster, String> {
     let programs = find_programs().ok_or_else(|| {
-        format!(
-            "{} are neither in PATH nor in /usr/lib/postgresql/*/bin",
-            PROGRAMS.join(", ")
-        )
+        format!("{} are neither in PATH nor in /usr/lib/postgresql/*/bin", PROGRAMS.join(", "))
     })?;
     let mut watchdog = spawn_watchdog(&programs).map_err(|e| format!("cannot start a cluster: {e}"))?;
-    let answers = watchdog
-        .stdout
-        .take()
-        .ok_or("the watchdog has no standard output")?;
+    let answers = watchdog.stdout.take().ok_or("the watchdog has no standard output")?;
     let (port, folder) = await_ready(answers)?;
-    Ok(Cluster {
-        programs,
-        port,
-        folder,
-        spaces: AtomicU64::new(1),
-        _watchdog: watchdog,
-    })
+    Ok(Cluster { programs, port, folder, spaces: AtomicU64::new(1), _watchdog: watchdog })
 }
 
 /// The folder with all programs: of the `initdb` in PATH, else of Debian's newest version.
@@ -285,12 +257,9 @@ fn spawn_watchdog(programs: &Path) -> io::Result<Child> {
 
 /// Ports that were free a moment ago; held together, so that they differ.
 fn free_ports() -> io::Result<Vec<u16>> {
-    let held: Vec<TcpListener> = (0..PORTS_TO_TRY)
-        .map(|_| TcpListener::bind(("127.0.0.1", 0)))
-        .collect::<io::Result<_>>()?;
-    held.iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect()
+    let held: Vec<TcpListener> =
+        (0..PORTS_TO_TRY).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<io::Result<_>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// On Linux the owner of `/proc/self` is the effective user; elsewhere nobody tests as root.
@@ -303,11 +272,7 @@ fn unprivileged_user(passwd: &str) -> Option<(u32, u32)> {
         passwd.lines().find_map(|line| {
             let mut fields = line.split(':');
             let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-            if name == *wanted {
-                Some((uid.parse().ok()?, gid.parse().ok()?))
-            } else {
-                None
-            }
+            if name == *wanted { Some((uid.parse().ok()?, gid.parse().ok()?)) } else { None }
         })
     })
 }
@@ -362,9 +327,7 @@ mod tests {
             .args(["-X", "-q", "-At", "-d", url, "-c", sql])
             .output()?;
         if !output.status.success() {
-            return Err(io::Error::other(
-                String::from_utf8_lossy(&output.stderr).into_owned(),
-            ));
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -398,10 +361,7 @@ mod tests {
 
     #[test]
     fn only_a_complete_ready_line_counts() {
-        assert_eq!(
-            parse_ready("ready 5433 /tmp/x\n"),
-            Some((5433, PathBuf::from("/tmp/x")))
-        );
+        assert_eq!(parse_ready("ready 5433 /tmp/x\n"), Some((5433, PathBuf::from("/tmp/x"))));
         assert_eq!(parse_ready("ready 5433\n"), None);
         assert_eq!(parse_ready("initdb: error: no space left\n"), None);
     }
@@ -411,22 +371,12 @@ mod tests {
         let Some(cluster) = require_or_list("schemas_and_databases_are_separate") else {
             return Ok(());
         };
-        for url in [
-            cluster.schema_url()?,
-            cluster.schema_url()?,
-            cluster.database_url()?,
-        ] {
+        for url in [cluster.schema_url()?, cluster.schema_url()?, cluster.database_url()?] {
             psql(cluster, &url, "CREATE TABLE only_here (id int)")?;
             assert_eq!(psql(cluster, &url, "SELECT count(*) FROM only_here")?, "0");
         }
-        assert_eq!(
-            psql(cluster, &cluster.schema_url()?, "SHOW server_encoding")?,
-            "UTF8"
-        );
-        assert_eq!(
-            psql(cluster, &cluster.schema_url()?, "SHOW max_connections")?,
-            "200"
-        );
+        assert_eq!(psql(cluster, &cluster.schema_url()?, "SHOW server_encoding")?, "UTF8");
+        assert_eq!(psql(cluster, &cluster.schema_url()?, "SHOW max_connections")?, "200");
         Ok(())
     }
 
@@ -460,9 +410,8 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()?;
         let lines = BufReader::new(holder.stdout.take().ok_or("no standard output")?).lines();
-        let said = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("holding ").map(str::to_owned));
+        let said =
+            lines.map_while(Result::ok).find_map(|line| line.strip_prefix("holding ").map(str::to_owned));
         // `Child::kill` is SIGKILL: no destructor, no handler, no `atexit` runs.
         holder.kill()?;
         holder.wait()?;

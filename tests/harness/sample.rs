@@ -72,14 +72,8 @@ const FEATURES: [&str; 5] = [
     "Copper content < 0.5 %",
     "OE \"mirror\" finish – ready to install",
 ];
-const COMPETITORS: [&str; 6] = [
-    "Invented Friction",
-    "Sample & Sons",
-    "Fictive Brakes",
-    "Beispiel Bremsen",
-    "No-Name \"Pro\"",
-    "Étalon",
-];
+const COMPETITORS: [&str; 6] =
+    ["Invented Friction", "Sample & Sons", "Fictive Brakes", "Beispiel Bremsen", "No-Name \"Pro\"", "Étalon"];
 
 /// A generated ACES file: so many parts, applications per part, and months since the base.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,10 +106,7 @@ impl AcesFile {
                 app.write(&mut out, apps, &part)?;
             }
         }
-        write!(
-            out,
-            "  <Footer>\n    <RecordCount>{apps}</RecordCount>\n  </Footer>\n</ACES>\n"
-        )?;
+        write!(out, "  <Footer>\n    <RecordCount>{apps}</RecordCount>\n  </Footer>\n</ACES>\n")?;
         out.flush()?;
         Ok(apps)
     }
@@ -199,16 +190,8 @@ struct PartKind {
 
 /// Which vehicle an application is for.
 enum Vehicle {
-    Base {
-        id: u32,
-        sub_model: Option<u32>,
-    },
-    Years {
-        from: u32,
-        to: u32,
-        make: u32,
-        model: u32,
-    },
+    Base { id: u32, sub_model: Option<u32> },
+    Years { from: u32, to: u32, make: u32, model: u32 },
 }
 
 struct Qualifier {
@@ -241,10 +224,7 @@ impl App {
                 model: random.random_range(1..=30_000),
             }
         } else {
-            Vehicle::Base {
-                id: random.random_range(1..=180_000),
-                sub_model: maybe(random, 0.35, 1, 4_000),
-            }
+            Vehicle::Base { id: random.random_range(1..=180_000), sub_model: maybe(random, 0.35, 1, 4_000) }
         };
         Self {
             vehicle,
@@ -252,10 +232,8 @@ impl App {
             engine_base: maybe(random, 0.40, 1, 12_000),
             brake_system: maybe(random, 0.15, 4, 9),
             front_brake_type: maybe(random, 0.30, 4, 12),
-            qualifier: maybe(random, 0.20, 1, 30_000).map(|id| Qualifier {
-                id,
-                inches: random.random_range(9..=16),
-            }),
+            qualifier: maybe(random, 0.20, 1, 30_000)
+                .map(|id| Qualifier { id, inches: random.random_range(9..=16) }),
             note: random.random_bool(0.25).then(|| pick(random, &NOTES)),
             quantity: pick(random, &[1, 1, 2]),
             label: random.random_bool(0.05),
@@ -276,14 +254,8 @@ impl App {
             }
             _ => {
                 self.qualifier = match self.qualifier {
-                    Some(Qualifier { id, inches }) => Some(Qualifier {
-                        id,
-                        inches: inches + 1,
-                    }),
-                    None => Some(Qualifier {
-                        id: random.random_range(1..=30_000),
-                        inches: 9,
-                    }),
+                    Some(Qualifier { id, inches }) => Some(Qualifier { id, inches: inches + 1 }),
+                    None => Some(Qualifier { id: random.random_range(1..=30_000), inches: 9 }),
                 };
             }
         }
@@ -297,12 +269,7 @@ impl App {
                 coded(out, "BaseVehicle", Some(id))?;
                 coded(out, "SubModel", sub_model)?;
             }
-            Vehicle::Years {
-                from,
-                to,
-                make,
-                model,
-            } => {
+            Vehicle::Years { from, to, make, model } => {
                 writeln!(out, "    <Years from=\"{from}\" to=\"{to}\"/>")?;
                 coded(out, "Make", Some(make))?;
                 coded(out, "Model", Some(model))?;
@@ -673,9 +640,7 @@ fn pick<T: Copy + Default>(random: &mut Random, choices: &[T]) -> T {
 
 /// With this probability a number from `low` to `high`.
 fn maybe(random: &mut Random, probability: f64, low: u32, high: u32) -> Option<u32> {
-    random
-        .random_bool(probability)
-        .then(|| random.random_range(low..=high))
+    random.random_bool(probability).then(|| random.random_range(low..=high))
 }
 
 #[cfg(test)]
@@ -685,12 +650,7 @@ mod tests {
     use super::*;
 
     fn file(revision: u32) -> AcesFile {
-        AcesFile {
-            parts: 400,
-            apps_per_part: 25.0,
-            seed: 7,
-            revision,
-        }
+        AcesFile { parts: 400, apps_per_part: 25.0, seed: 7, revision }
     }
 
     fn text(file: &AcesFile) -> String {
@@ -709,9 +669,7 @@ mod tests {
     }
 
     fn shared(one: &HashMap<&str, usize>, other: &HashMap<&str, usize>) -> usize {
-        one.iter()
-            .map(|(body, count)| *count.min(other.get(body).unwrap_or(&0)))
-            .sum()
+        one.iter().map(|(body, count)| *count.min(other.get(body).unwrap_or(&0))).sum()
     }
 
     /// Every start tag has its end tag, and no reserved character stands outside a tag.
@@ -721,11 +679,7 @@ mod tests {
         while let Some((text, tail)) = rest.split_once('<') {
             assert!(!text.contains('>'), "{text}");
             for entity in text.split('&').skip(1) {
-                assert!(
-                    ["amp;", "lt;", "gt;", "quot;"]
-                        .iter()
-                        .any(|known| entity.starts_with(known))
-                );
+                assert!(["amp;", "lt;", "gt;", "quot;"].iter().any(|known| entity.starts_with(known)));
             }
             let (tag, tail) = tail.split_once('>').unwrap();
             rest = tail;
@@ -755,10 +709,7 @@ mod tests {
     fn content_is_pinned() {
         let checksum = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| scramble(sum ^ u64::from(*byte)));
         assert_eq!(checksum(&file(2).to_bytes()), 16_705_526_740_562_629_259);
-        let items: String = pies_items(50, 7, 20)
-            .into_iter()
-            .map(|item| item.key + &item.xml)
-            .collect();
+        let items: String = pies_items(50, 7, 20).into_iter().map(|item| item.key + &item.xml).collect();
         assert_eq!(checksum(items.as_bytes()), 16_710_997_640_351_410_389);
     }
 
@@ -778,19 +729,11 @@ mod tests {
 
     #[test]
     fn files_are_well_formed_and_hold_the_awkward_cases() {
-        let text = text(&AcesFile {
-            parts: 600,
-            ..file(1)
-        });
+        let text = text(&AcesFile { parts: 600, ..file(1) });
         assert_balanced(&text);
-        for awkward in [
-            "前輪のみ",
-            "&quot;B&quot;",
-            "&lt; 9,900",
-            "&amp; Larger",
-            "BrandAAIAID=\"ZZZX\"",
-            "&lt;R&gt;",
-        ] {
+        for awkward in
+            ["前輪のみ", "&quot;B&quot;", "&lt; 9,900", "&amp; Larger", "BrandAAIAID=\"ZZZX\"", "&lt;R&gt;"]
+        {
             assert!(text.contains(awkward), "{awkward}");
         }
         assert!(text.contains("<TransferDate>2025-02-28</TransferDate>"));
@@ -798,19 +741,10 @@ mod tests {
 
     #[test]
     fn odd_sizes_are_files_too() {
-        for (parts, apps_per_part, wanted) in [
-            (0, 5.0, 0),
-            (1, 0.0, 1),
-            (1, -1.0, 1),
-            (1, f64::NAN, 1),
-            (3, 1e-9, 3),
-        ] {
-            let file = AcesFile {
-                parts,
-                apps_per_part,
-                seed: 0,
-                revision: 0,
-            };
+        for (parts, apps_per_part, wanted) in
+            [(0, 5.0, 0), (1, 0.0, 1), (1, -1.0, 1), (1, f64::NAN, 1), (3, 1e-9, 3)]
+        {
+            let file = AcesFile { parts, apps_per_part, seed: 0, revision: 0 };
             assert_balanced(&text(&file));
             assert_eq!(apps(&text(&file)).values().sum::<usize>(), wanted);
         }
@@ -823,19 +757,13 @@ mod tests {
         let (before, after) = (old_apps.values().sum::<usize>(), new_apps.values().sum::<usize>());
         let kept = shared(&old_apps, &new_apps);
         // About 1 % edited, 0.5 % dropped, 1.5 % added.
-        assert!(
-            (before * 97 / 100..before * 995 / 1000).contains(&kept),
-            "{kept} of {before}"
-        );
+        assert!((before * 97 / 100..before * 995 / 1000).contains(&kept), "{kept} of {before}");
         assert!((after - kept) * 1000 / after >= 10, "{kept} of {after}");
         assert!(after > before);
         // Months add up: two years later a good half is still there.
         let later = text(&file(24));
         let kept = shared(&old_apps, &apps(&later));
-        assert!(
-            (before / 2..before * 9 / 10).contains(&kept),
-            "{kept} of {before}"
-        );
+        assert!((before / 2..before * 9 / 10).contains(&kept), "{kept} of {before}");
     }
 
     #[test]
@@ -843,12 +771,7 @@ mod tests {
         let items = pies_items(3_000, 7, 2);
         for item in &items {
             assert_balanced(&item.xml);
-            assert!(
-                (1_024..=6_144).contains(&item.xml.len()),
-                "{}: {}",
-                item.key,
-                item.xml.len()
-            );
+            assert!((1_024..=6_144).contains(&item.xml.len()), "{}: {}", item.key, item.xml.len());
         }
         let keys: HashSet<&str> = items.iter().map(|item| item.key.as_str()).collect();
         assert_eq!(keys.len(), items.len());
@@ -868,16 +791,7 @@ mod tests {
     #[test]
     fn dates_move_by_months() {
         let dates = [0, 1, 37, 11, 12].map(|months| Date(months).to_string());
-        assert_eq!(
-            dates,
-            [
-                "2025-01-31",
-                "2025-02-28",
-                "2028-02-29",
-                "2025-12-31",
-                "2026-01-31"
-            ]
-        );
+        assert_eq!(dates, ["2025-01-31", "2025-02-28", "2028-02-29", "2025-12-31", "2026-01-31"]);
     }
 
     #[test]

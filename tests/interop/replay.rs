@@ -65,7 +65,8 @@ fn same_shape(recorded: &Value, ours: &Value, at: &str) {
         (Value::Object(recorded), Value::Object(ours)) => {
             for (name, value) in recorded {
                 // Design: a stored key is never shown (gap S8); `brief` is brief (gap P1).
-                let differs_on_purpose = name == "sync_api_key" || (name == "payload" && at.contains("brief=yes"));
+                let differs_on_purpose =
+                    name == "sync_api_key" || (name == "payload" && at.contains("brief=yes"));
                 if differs_on_purpose {
                     assert!(!ours.contains_key(name), "{at}: {name} is shown");
                     continue;
@@ -95,7 +96,10 @@ async fn primary_world(database: TestDatabase) -> TestPrimary {
     let primary = TestPrimary::start_on(database, None).await;
     let _company: Value = primary
         .admin
-        .post("/v1/companies", &json!({ "id": COMPANY, "name": "Retail Parts", "sync_addr": "none2", "active": true }))
+        .post(
+            "/v1/companies",
+            &json!({ "id": COMPANY, "name": "Retail Parts", "sync_addr": "none2", "active": true }),
+        )
         .await
         .unwrap();
     for (end, name, kind) in [("a0", "acme-brakes-aces", "aces-file"), ("a1", "acme-items", "pies-items")] {
@@ -119,12 +123,17 @@ async fn primary_world(database: TestDatabase) -> TestPrimary {
         let _grain: Value = primary.admin.post("/v1/grains", &grain).await.unwrap();
     }
     primary.refresh("2c000000-0000-0000-0000-0000000000a1".parse().unwrap()).await;
+    // As in the recorded installation, the company has its sync user.
+    shared::node::service::api_key::mint_for(&primary.node, COMPANY.parse().unwrap(), "test").await.unwrap();
     primary
 }
 
 async fn put_file(primary: &TestPrimary) {
     let recorded = recording(include_str!("../fixtures/sandpiper/client-secondary.jsonl"));
-    let list = recorded.iter().find(|e| e.path.contains("/sync/slice/2c000000-0000-0000-0000-0000000000a0")).unwrap();
+    let list = recorded
+        .iter()
+        .find(|e| e.path.contains("/sync/slice/2c000000-0000-0000-0000-0000000000a0"))
+        .unwrap();
     let mut grain = list.answer[0].clone();
     grain["payload_len"] = json!(2880);
     let _grain: Value = primary.admin.post("/v1/grains", &grain).await.unwrap();
@@ -149,7 +158,8 @@ async fn a_secondary_of_the_reference_syncs_from_our_primary() {
                 // The very bytes that its hash covers: the same ids give the same hash.
                 "/v1/sync/subs" => {
                     let hash = |list: &Value, name: &str| {
-                        let found = list.as_array().unwrap().iter().find(|sub| sub["slice"]["slice_name"] == name);
+                        let found =
+                            list.as_array().unwrap().iter().find(|sub| sub["slice"]["slice_name"] == name);
                         found.unwrap()["slice"]["content_hash"].clone()
                     };
                     for name in ["acme-items", "acme-brakes-aces"] {
@@ -157,7 +167,9 @@ async fn a_secondary_of_the_reference_syncs_from_our_primary() {
                     }
                 }
                 path if path.starts_with("/v1/grains/") => {
-                    for member in ["id", "slice_id", "grain_key", "source", "encoding", "payload_len", "payload"] {
+                    for member in
+                        ["id", "slice_id", "grain_key", "source", "encoding", "payload_len", "payload"]
+                    {
                         assert_eq!(answer[member], exchange.answer[member], "{path} {member}");
                     }
                 }
@@ -173,7 +185,9 @@ async fn a_secondary_of_the_reference_syncs_from_our_primary() {
 async fn a_secondary_of_the_reference_is_told_a_hash_that_it_can_reach() {
     let primary = primary_world(TestDatabase::sqlite()).await;
     let company: Id = COMPANY.parse().unwrap();
-    let slice = primary.add_slice("with-metadata", "pies-items", &json!({ "vcdb-version": "2026-10-31" }), company).await;
+    let slice = primary
+        .add_slice("with-metadata", "pies-items", &json!({ "vcdb-version": "2026-10-31" }), company)
+        .await;
     let grain = primary.add_grain(slice, "a", "x").await;
     primary.refresh(slice).await;
     let key = shared::node::service::api_key::mint_for(&primary.node, company, "test").await.unwrap();

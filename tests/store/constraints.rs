@@ -17,10 +17,12 @@ async fn a_company_has_one_name_and_one_sync_user() {
         let conflict = write(&store, move |conn| store::company::insert(conn, &same_name)).await;
         assert!(matches!(conflict, Err(StoreError::Conflict(_))), "{conflict:?}");
         write(&store, move |conn| store::user::insert(conn, &user(company_id, "sync_a", 200))).await.unwrap();
-        let second = write(&store, move |conn| store::user::insert(conn, &user(company_id, "sync_b", 200))).await;
+        let second =
+            write(&store, move |conn| store::user::insert(conn, &user(company_id, "sync_b", 200))).await;
         assert!(matches!(second, Err(StoreError::Conflict(_))), "{second:?}");
         write(&store, move |conn| store::user::insert(conn, &user(company_id, "anna", 120))).await.unwrap();
-        let again = write(&store, move |conn| store::user::insert(conn, &user(company_id, "ANNA", 120))).await;
+        let again =
+            write(&store, move |conn| store::user::insert(conn, &user(company_id, "ANNA", 120))).await;
         assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
     }
 }

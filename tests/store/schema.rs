@@ -31,7 +31,8 @@ fn migrating_twice_changes_nothing_and_every_column_can_be_selected() {
 fn several_processes_may_migrate_at_once() {
     for database in TestDatabase::each("several_processes_may_migrate") {
         let applied: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| migrate(database.url()).unwrap().len())).collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| migrate(database.url()).unwrap().len())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(applied, 1, "{}", database.url());
@@ -45,7 +46,10 @@ async fn a_newer_schema_is_refused() {
         store
             .write(|conn| -> Result<(), StoreError> {
                 let sql = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000001')";
-                shared::store::on_backend!(conn, |c| diesel::RunQueryDsl::execute(diesel::sql_query(sql), c))?;
+                shared::store::on_backend!(conn, |c| diesel::RunQueryDsl::execute(
+                    diesel::sql_query(sql),
+                    c
+                ))?;
                 Ok(())
             })
             .await

@@ -48,7 +48,10 @@ async fn parallel_read_then_write_loses_no_update() {
         for n in 0..200 {
             let store = if n % 2 == 0 { store.clone() } else { other.clone() };
             tasks.push(tokio::spawn(async move {
-                write(&store, move |conn| store::company::next_key_generation(conn, id)).await.unwrap().unwrap()
+                write(&store, move |conn| store::company::next_key_generation(conn, id))
+                    .await
+                    .unwrap()
+                    .unwrap()
             }));
         }
         let mut generations = Vec::new();
@@ -74,7 +77,8 @@ async fn only_the_newest_run_holds_the_fence_and_one_the_lock() {
         .unwrap();
         assert!(second > first);
         for (fence, held) in [(first, false), (second, true)] {
-            let holds = write(&store, move |conn| store::partner::holds_fence(conn, id, fence)).await.unwrap();
+            let holds =
+                write(&store, move |conn| store::partner::holds_fence(conn, id, fence)).await.unwrap();
             assert_eq!(holds, held);
         }
         let lock = store.try_run_lock(id).await.unwrap();

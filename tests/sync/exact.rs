@@ -20,8 +20,11 @@ async fn a_slice_with_metadata_arrives_with_it_and_later_edits_too() {
         pair.primary.add_grain(slice, "EB-1 / Ä", "<Item>&amp; ü \u{1F697}</Item>").await;
         pair.primary.refresh(slice).await;
         assert_eq!(change(&pair.sync().await).grains_added, 1);
-        let (ours, theirs) = (slice_at(&pair.primary.admin, slice).await, slice_at(&pair.secondary.admin, slice).await);
-        for member in ["slice_name", "slice_type", "content_hash", "content_count", "content_date", "metadata"] {
+        let (ours, theirs) =
+            (slice_at(&pair.primary.admin, slice).await, slice_at(&pair.secondary.admin, slice).await);
+        for member in
+            ["slice_name", "slice_type", "content_hash", "content_count", "content_date", "metadata"]
+        {
             assert_eq!(ours[member], theirs[member], "{member}");
         }
         assert_eq!(theirs["metadata"], metadata);
@@ -170,8 +173,12 @@ async fn keys_that_swap_and_slices_that_empty_arrive_as_they_are() {
         let slice = pair.primary.add_slice("items", "pies-items", &json!({ "a": "1" }), pair.company).await;
         pair.primary.refresh(slice).await;
         pair.sync().await;
-        let (ours, theirs) = (slice_at(&pair.primary.admin, slice).await, slice_at(&pair.secondary.admin, slice).await);
-        assert_eq!((&ours["content_hash"], &ours["metadata"]), (&theirs["content_hash"], &theirs["metadata"]));
+        let (ours, theirs) =
+            (slice_at(&pair.primary.admin, slice).await, slice_at(&pair.secondary.admin, slice).await);
+        assert_eq!(
+            (&ours["content_hash"], &ours["metadata"]),
+            (&theirs["content_hash"], &theirs["metadata"])
+        );
         let a = pair.primary.add_grain(slice, "a", "1").await;
         pair.primary.add_grain(slice, "b", "2").await;
         pair.primary.refresh(slice).await;

@@ -137,7 +137,13 @@ impl Liar {
     }
 }
 
-async fn forward(request: HttpRequest, body: web::Bytes, http: reqwest::Client, upstream: String, lie: Lie) -> HttpResponse {
+async fn forward(
+    request: HttpRequest,
+    body: web::Bytes,
+    http: reqwest::Client,
+    upstream: String,
+    lie: Lie,
+) -> HttpResponse {
     let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
     let mut outgoing = http.request(method, format!("{upstream}{}", request.uri())).body(body);
     for name in ["authorization", "content-type", "user-agent"] {
@@ -165,64 +171,124 @@ fn text(bytes: Vec<u8>) -> String {
 #[tokio::test]
 async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
     let lies: Vec<(&str, Lie)> = vec![
-        ("a changed payload", Arc::new(|_path, body| Some(text(body).replace("version two", "version 2wo").into_bytes()))),
-        ("a changed payload of the same length under its own digest", Arc::new(|path, body| {
-            let body = text(body);
-            if !path.ends_with("/feed") { return Some(body.into_bytes()) }
-            let lines: Vec<String> = body.lines().map(|line| {
-                let mut value: Value = serde_json::from_str(line).unwrap();
-                if let Some(grain) = value.get_mut("grain") {
-                    grain["payload"] = json!("forged");
-                    let id = grain["id"].as_str().unwrap().parse().unwrap();
-                    let field = |name: &str| grain[name].as_str().unwrap().to_owned();
-                    let digest = shared::crypto::set_hash::grain_digest(id, &field("grain_key"), &field("encoding"), &field("source"), "forged");
-                    grain["digest"] = json!(data_encoding::HEXLOWER.encode(&digest));
+        (
+            "a changed payload",
+            Arc::new(|_path, body| Some(text(body).replace("version two", "version 2wo").into_bytes())),
+        ),
+        (
+            "a changed payload of the same length under its own digest",
+            Arc::new(|path, body| {
+                let body = text(body);
+                if !path.ends_with("/feed") {
+                    return Some(body.into_bytes());
                 }
-                value.to_string()
-            }).collect();
-            Some((lines.join("\n") + "\n").into_bytes())
-        })),
-        ("a missing grain", Arc::new(|path, body| {
-            if !path.ends_with("/feed") { return Some(body) }
-            let body = text(body);
-            let mut lines: Vec<&str> = body.lines().collect();
-            let at = lines.iter().position(|line| line.contains("\"grain\"")).unwrap();
-            lines.remove(at);
-            Some((lines.join("\n") + "\n").into_bytes())
-        })),
-        ("a grain twice", Arc::new(|path, body| {
-            if !path.ends_with("/feed") { return Some(body) }
-            let body = text(body);
-            let mut lines: Vec<&str> = body.lines().collect();
-            let at = lines.iter().position(|line| line.contains("\"grain\"")).unwrap();
-            lines.insert(at, lines[at]);
-            Some((lines.join("\n") + "\n").into_bytes())
-        })),
-        ("an end too early", Arc::new(|path, body| {
-            if !path.ends_with("/feed") { return Some(body) }
-            let body = text(body);
-            let first = body.lines().next().unwrap();
-            Some(format!("{first}\n\"end\"\n").into_bytes())
-        })),
+                let lines: Vec<String> = body
+                    .lines()
+                    .map(|line| {
+                        let mut value: Value = serde_json::from_str(line).unwrap();
+                        if let Some(grain) = value.get_mut("grain") {
+                            grain["payload"] = json!("forged");
+                            let id = grain["id"].as_str().unwrap().parse().unwrap();
+                            let field = |name: &str| grain[name].as_str().unwrap().to_owned();
+                            let digest = shared::crypto::set_hash::grain_digest(
+                                id,
+                                &field("grain_key"),
+                                &field("encoding"),
+                                &field("source"),
+                                "forged",
+                            );
+                            grain["digest"] = json!(data_encoding::HEXLOWER.encode(&digest));
+                        }
+                        value.to_string()
+                    })
+                    .collect();
+                Some((lines.join("\n") + "\n").into_bytes())
+            }),
+        ),
+        (
+            "a missing grain",
+            Arc::new(|path, body| {
+                if !path.ends_with("/feed") {
+                    return Some(body);
+                }
+                let body = text(body);
+                let mut lines: Vec<&str> = body.lines().collect();
+                let at = lines.iter().position(|line| line.contains("\"grain\"")).unwrap();
+                lines.remove(at);
+                Some((lines.join("\n") + "\n").into_bytes())
+            }),
+        ),
+        (
+            "a grain twice",
+            Arc::new(|path, body| {
+                if !path.ends_with("/feed") {
+                    return Some(body);
+                }
+                let body = text(body);
+                let mut lines: Vec<&str> = body.lines().collect();
+                let at = lines.iter().position(|line| line.contains("\"grain\"")).unwrap();
+                lines.insert(at, lines[at]);
+                Some((lines.join("\n") + "\n").into_bytes())
+            }),
+        ),
+        (
+            "an end too early",
+            Arc::new(|path, body| {
+                if !path.ends_with("/feed") {
+                    return Some(body);
+                }
+                let body = text(body);
+                let first = body.lines().next().unwrap();
+                Some(format!("{first}\n\"end\"\n").into_bytes())
+            }),
+        ),
         ("no end", Arc::new(|_path, body| Some(text(body).replace("\"end\"\n", "").into_bytes()))),
         ("a cut stream", Arc::new(|path, body| if path.ends_with("/feed") { None } else { Some(body) })),
-        ("other metadata", Arc::new(|_path, body| Some(text(body).replace("2026-11-30", "2026-11-29").into_bytes()))),
-        ("the feed of another slice", Arc::new(|path, body| {
-            if !path.ends_with("/feed") { return Some(body) }
-            let body = text(body);
-            let (first, rest) = body.split_once('\n').unwrap();
-            let mut header: Value = serde_json::from_str(first).unwrap();
-            header["slice_id"] = json!("00000000-0000-4000-8000-000000000001");
-            Some(format!("{header}\n{rest}").into_bytes())
-        })),
-        ("nonsense", Arc::new(|path, body| Some(if path.ends_with("/feed") { b"{\"x\":1}\n".to_vec() } else { body }))),
-        ("another server's id", Arc::new(|path, body| {
-            Some(if path == "/server" { json!({ "server-id": "00000000-0000-4000-8000-000000000001", "server-role": "primary", "features": ["sync-2"] }).to_string().into_bytes() } else { body })
-        })),
-        ("no sync-2 any more", Arc::new(|path, body| Some(if path == "/server" { text(body).replace("sync-2", "sync-0").into_bytes() } else { body }))),
+        (
+            "other metadata",
+            Arc::new(|_path, body| Some(text(body).replace("2026-11-30", "2026-11-29").into_bytes())),
+        ),
+        (
+            "the feed of another slice",
+            Arc::new(|path, body| {
+                if !path.ends_with("/feed") {
+                    return Some(body);
+                }
+                let body = text(body);
+                let (first, rest) = body.split_once('\n').unwrap();
+                let mut header: Value = serde_json::from_str(first).unwrap();
+                header["slice_id"] = json!("00000000-0000-4000-8000-000000000001");
+                Some(format!("{header}\n{rest}").into_bytes())
+            }),
+        ),
+        (
+            "nonsense",
+            Arc::new(|path, body| Some(if path.ends_with("/feed") { b"{\"x\":1}\n".to_vec() } else { body })),
+        ),
+        (
+            "another server's id",
+            Arc::new(|path, body| {
+                Some(if path == "/server" {
+                    json!({ "server-id": "00000000-0000-4000-8000-000000000001", "server-role": "primary", "features": ["sync-2"] }).to_string().into_bytes()
+                } else {
+                    body
+                })
+            }),
+        ),
+        (
+            "no sync-2 any more",
+            Arc::new(|path, body| {
+                Some(if path == "/server" {
+                    text(body).replace("sync-2", "sync-0").into_bytes()
+                } else {
+                    body
+                })
+            }),
+        ),
     ];
     let pair = Pair::start().await;
-    let slice = pair.primary.add_slice("items", "pies-items", &json!({ "vcdb": "2026-11-30" }), pair.company).await;
+    let slice =
+        pair.primary.add_slice("items", "pies-items", &json!({ "vcdb": "2026-11-30" }), pair.company).await;
     pair.primary.add_grain(slice, "a", "version one").await;
     pair.primary.add_grain(slice, "b", "stays").await;
     pair.primary.refresh(slice).await;

@@ -16,7 +16,8 @@ fn recorded() -> HashMap<String, (u16, Value)> {
         .map(|line| {
             let exchange: Value = serde_json::from_str(line).unwrap();
             let request = &exchange["request"];
-            let key = format!("{} {}", request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
+            let key =
+                format!("{} {}", request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
             let status = u16::try_from(exchange["response"]["status"].as_u64().unwrap()).unwrap();
             (key, (status, exchange["response"]["body"].clone()))
         })
@@ -45,7 +46,9 @@ fn start(mut answers: HashMap<String, (u16, Value)>, log: Log) -> String {
             let answer = match answers.get(&key) {
                 Some((status, body)) => {
                     let status = actix_web::http::StatusCode::from_u16(*status).unwrap();
-                    HttpResponse::build(status).content_type("application/json; charset=UTF-8").body(format!("{body}\n"))
+                    HttpResponse::build(status)
+                        .content_type("application/json; charset=UTF-8")
+                        .body(format!("{body}\n"))
                 }
                 None => HttpResponse::NotFound().body("{\"message\":\"Not Found\"}\n"),
             };
@@ -66,7 +69,10 @@ async fn secondary_with_key(url: &str, key: &str) -> (TestSecondary, Id) {
     let id: Id = "10000000-0000-0000-0000-000000000000".parse().unwrap();
     let _company: Value = secondary
         .admin
-        .post("/v1/companies", &json!({ "id": id, "name": "Better Brakes Go", "sync_addr": url, "active": true }))
+        .post(
+            "/v1/companies",
+            &json!({ "id": id, "name": "Better Brakes Go", "sync_addr": url, "active": true }),
+        )
         .await
         .unwrap();
     let login: Value = secondary
@@ -96,8 +102,11 @@ async fn slices_of_a_reference_primary_arrive_and_are_checked_against_its_hash()
     assert_eq!(items["content_hash"], "36c59ee7e19f613ef2298aab609947adde7c9486");
     assert_eq!(items["content_count"], 3);
     assert_eq!(items["content_date"], "2026-11-21T19:02:33.34641Z");
-    let file: Value =
-        secondary.admin.get("/v1/grains/2c000000-0000-0000-0000-0000000000a0/level-1?payload=yes").await.unwrap();
+    let file: Value = secondary
+        .admin
+        .get("/v1/grains/2c000000-0000-0000-0000-0000000000a0/level-1?payload=yes")
+        .await
+        .unwrap();
     assert_eq!(file["source"], "aces-file.xml");
     let payload = file["payload"].as_str().unwrap();
     let xml = shared::payload::Encoding::Z64.decode(payload, 1_000_000).unwrap();

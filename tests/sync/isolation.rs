@@ -29,12 +29,19 @@ async fn a_locked_slice_is_told_and_the_others_arrive() {
         .await
         .unwrap_err();
     assert!(answer.is_status(502), "{answer}");
-    assert!(answer.to_string().contains("slice \"locked\": slice locked (being updated) on server"), "{answer}");
+    assert!(
+        answer.to_string().contains("slice \"locked\": slice locked (being updated) on server"),
+        "{answer}"
+    );
     for (slice, grains) in slices.iter().zip([1, 0, 1]) {
         assert_eq!(pair.grains(*slice).await.1.len(), grains);
     }
     pair.primary.admin.call(reqwest::Method::PUT, &lock("unlock")).await.unwrap();
-    pair.secondary.admin.call(reqwest::Method::POST, &format!("/v1/sync/{}", pair.primary.server_id)).await.unwrap();
+    pair.secondary
+        .admin
+        .call(reqwest::Method::POST, &format!("/v1/sync/{}", pair.primary.server_id))
+        .await
+        .unwrap();
     assert_eq!(pair.grains(slices[1]).await.1.len(), 1);
 }
 
@@ -61,7 +68,8 @@ async fn a_second_trigger_is_told_that_one_is_running() {
         });
         tokio::task::spawn_blocking(move || in_the_middle.recv().unwrap()).await.unwrap();
         assert!(matches!(pair.secondary.sync(id).await, Err(Error::SyncRunning)));
-        let over_http = pair.secondary.admin.call(reqwest::Method::POST, &format!("/sync/{id}")).await.unwrap_err();
+        let over_http =
+            pair.secondary.admin.call(reqwest::Method::POST, &format!("/sync/{id}")).await.unwrap_err();
         assert!(over_http.is_status(409), "{over_http}");
         go_on.send(()).unwrap();
         let report = runtime.join().unwrap().unwrap().into_result().unwrap();
@@ -81,7 +89,10 @@ async fn another_primary_cannot_touch_a_slice_by_naming_it() {
     let company = evil.add_company("Retail Parts", "companyadmin").await;
     let _slice: Value = evil
         .admin
-        .post("/v1/slices", &json!({ "id": slice, "name": "mine now", "slice_type": "pies-items", "allow_sync": true }))
+        .post(
+            "/v1/slices",
+            &json!({ "id": slice, "name": "mine now", "slice_type": "pies-items", "allow_sync": true }),
+        )
         .await
         .unwrap();
     evil.subscribe("mine now", slice, company).await;

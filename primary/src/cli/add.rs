@@ -45,9 +45,17 @@ pub async fn run(global: &Global, add: Add) -> Result<(), Failure> {
     let published = published?;
     output::print(global.json, &published, || {
         if published.changed {
-            format!("published {shown} ({}) as version {} of \"{}\"", output::size(size), published.version, slice.name)
+            format!(
+                "published {shown} ({}) as version {} of \"{}\"",
+                output::size(size),
+                published.version,
+                slice.name
+            )
         } else {
-            format!("\"{}\" has this content already (version {}): nothing published", slice.name, published.version)
+            format!(
+                "\"{}\" has this content already (version {}): nothing published",
+                slice.name, published.version
+            )
         }
     })
 }

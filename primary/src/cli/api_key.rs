@@ -60,7 +60,9 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
             };
             let keys = service::list_for(&node, company).await?;
             output::print(global.json, &keys, || {
-                let time = |time: Option<shared::wire::Timestamp>| time.map_or("never".to_owned(), |t| t.to_string());
+                let time = |time: Option<shared::wire::Timestamp>| {
+                    time.map_or("never".to_owned(), |t| t.to_string())
+                };
                 let rows: Vec<Vec<String>> = keys
                     .iter()
                     .map(|key| {
@@ -80,12 +82,14 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
         ApiKey::Revoke(Company { company }) => {
             let company = company::find(&node, company).await?;
             let ended = service::revoke_for(&node, company.id, OPERATOR).await?;
-            output::print(global.json, &serde_json::json!({ "company_id": company.id, "revoked": ended }), || {
-                match ended {
+            output::print(
+                global.json,
+                &serde_json::json!({ "company_id": company.id, "revoked": ended }),
+                || match ended {
                     0 => format!("\"{}\" had no key", company.name),
                     _ => format!("the key of \"{}\" is dead", company.name),
-                }
-            })
+                },
+            )
         }
     }
 }

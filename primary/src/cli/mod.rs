@@ -28,10 +28,14 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Make a new primary in a data folder
-    #[command(after_help = "Example: sandpiper-primary init --data-dir /var/lib/sandpiper --name 'Better Brakes'")]
+    #[command(
+        after_help = "Example: sandpiper-primary init --data-dir /var/lib/sandpiper --name 'Better Brakes'"
+    )]
     Init(init::Init),
     /// Serve partners and admins over HTTP
-    #[command(after_help = "Example: sandpiper-primary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8080")]
+    #[command(
+        after_help = "Example: sandpiper-primary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8080"
+    )]
     Serve(serve::Serve),
     /// Logins of people
     #[command(subcommand)]

@@ -16,7 +16,9 @@ use super::{OPERATOR, ROLE};
 #[derive(Subcommand, Clone, Debug)]
 pub enum Slice {
     /// Add an empty slice
-    #[command(after_help = "Example: sandpiper-primary slice add brake-pads --type aces-file --metadata vcdb-version=2026-10-31")]
+    #[command(
+        after_help = "Example: sandpiper-primary slice add brake-pads --type aces-file --metadata vcdb-version=2026-10-31"
+    )]
     Add(Add),
     /// List slices with their published version
     #[command(after_help = "Example: sandpiper-primary slice list --json")]
@@ -76,7 +78,9 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
                 metadata: add.metadata.into_iter().collect::<BTreeMap<_, _>>(),
             };
             let slice = service::insert(&node, body).await?;
-            output::print(global.json, &slice, || format!("added slice \"{}\" ({})", slice.slice_name, slice.id))
+            output::print(global.json, &slice, || {
+                format!("added slice \"{}\" ({})", slice.slice_name, slice.id)
+            })
         }
         Slice::List => {
             let now = node.clock.now();
@@ -110,7 +114,12 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
     }
 }
 
-async fn set_lock(global: &Global, node: &shared::node::Node, which: Which, open: bool) -> Result<(), Failure> {
+async fn set_lock(
+    global: &Global,
+    node: &shared::node::Node,
+    which: Which,
+    open: bool,
+) -> Result<(), Failure> {
     let slice = service::find(node, which.slice).await?;
     if open {
         // Whoever is at this machine may end anybody's lock.

@@ -43,7 +43,8 @@ pub async fn run(global: &Global, command: Subscription) -> Result<(), Failure> 
     let node = global.open(ROLE).await?.node;
     match command {
         Subscription::Add(add) => {
-            let (company, slice) = (company::find(&node, add.company).await?, slice::find(&node, add.slice).await?);
+            let (company, slice) =
+                (company::find(&node, add.company).await?, slice::find(&node, add.slice).await?);
             let body = CreateSubscription {
                 id: Id::NIL,
                 slice_id: slice.id,
@@ -66,7 +67,12 @@ pub async fn run(global: &Global, command: Subscription) -> Result<(), Failure> 
                     .iter()
                     .map(|sub| {
                         let state = if sub.active { "active" } else { "inactive" };
-                        vec![sub.name.clone(), state.to_owned(), sub.company_id.to_string(), sub.slice_id.to_string()]
+                        vec![
+                            sub.name.clone(),
+                            state.to_owned(),
+                            sub.company_id.to_string(),
+                            sub.slice_id.to_string(),
+                        ]
                     })
                     .collect();
                 output::table(&["NAME", "STATE", "COMPANY", "SLICE"], &rows)

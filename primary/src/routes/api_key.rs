@@ -1,8 +1,8 @@
 //! `/v1/apikey`: mint, metadata, revoke.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use shared::node::service::api_key as service;
 use serde_json::{Map, Value};
+use shared::node::service::api_key as service;
 use shared::node::{Error, Node, Principal, body, reply};
 
 /// Mints (and so rotates) the key of the caller's company. 200, as the reference answers.
@@ -16,7 +16,8 @@ pub(super) async fn mint(
     // Whoever asks for these relies on the old key's life: better refused than ignored.
     if request.headers().contains_key("idempotency-key") || body.contains_key("overlap_seconds") {
         return Err(Error::BadRequest(
-            "Idempotency-Key and overlap_seconds are not supported by this version: nothing was minted".to_owned(),
+            "Idempotency-Key and overlap_seconds are not supported by this version: nothing was minted"
+                .to_owned(),
         ));
     }
     reply::secret(&request, &service::mint(&node, &who).await?)

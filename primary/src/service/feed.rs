@@ -92,7 +92,9 @@ pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Re
                 text.push_str(before);
                 before = ",";
                 let grain = shared::node::service::grain::to_wire(row, payload);
-                text.push_str(&serde_json::to_string(&grain).map_err(|error| Error::Internal(error.to_string()))?);
+                text.push_str(
+                    &serde_json::to_string(&grain).map_err(|error| Error::Internal(error.to_string()))?,
+                );
             }
             out.send(text).await?;
         }
@@ -227,7 +229,8 @@ async fn send_index(node: &Node, header: &FeedHeader, out: &Output) -> Result<()
             .await?;
         let Some((last, _digest)) = page.last() else { return Ok(()) };
         cursor = Some(*last);
-        let lines = page.iter().map(|(id, digest)| FeedLine::Index(*id, data_encoding::HEXLOWER.encode(digest)));
+        let lines =
+            page.iter().map(|(id, digest)| FeedLine::Index(*id, data_encoding::HEXLOWER.encode(digest)));
         out.send_lines(lines).await?;
     }
 }
@@ -323,7 +326,10 @@ struct Output(Sender<std::io::Result<Bytes>>);
 impl Output {
     async fn send(&self, text: String) -> Result<(), Error> {
         // The reader is gone: nothing more to do.
-        self.0.send(Ok(Bytes::from(text))).await.map_err(|_gone| Error::BadRequest("the reader went away".to_owned()))
+        self.0
+            .send(Ok(Bytes::from(text)))
+            .await
+            .map_err(|_gone| Error::BadRequest("the reader went away".to_owned()))
     }
 
     async fn send_line(&self, line: &impl serde::Serialize) -> Result<(), Error> {

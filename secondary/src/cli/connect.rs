@@ -30,21 +30,28 @@ pub struct Connect {
 pub async fn run(global: &Global, connect: Connect) -> Result<(), Failure> {
     let (secondary, _config) = super::open(global).await?;
     let username = prompt::text(connect.username, "user name at the primary", "--username")?;
-    let password = prompt::password(connect.password_stdin, "password there (not stored)", "--password-stdin")?;
+    let password =
+        prompt::password(connect.password_stdin, "password there (not stored)", "--password-stdin")?;
     let body = api_key::Connect { url: connect.url, username, password, moved: connect.moved };
     let connected = partner::connect(&secondary, body).await?;
     output::print(global.json, &connected, || {
         let mut lines = vec![
-            format!("connected to \"{}\" ({}) as company {}", connected.name, connected.id, connected.company_id),
+            format!(
+                "connected to \"{}\" ({}) as company {}",
+                connected.name, connected.id, connected.company_id
+            ),
             "the api-key is stored and has logged in; an earlier key is dead".to_owned(),
         ];
         match connected.subscriptions.len() {
             0 => lines.push("no subscriptions yet: ask the publisher for some".to_owned()),
             count => lines.push(format!("{count} subscription(s):")),
         }
-        lines.extend(connected.subscriptions.iter().map(|sub| {
-            format!("  {}{}", sub.slice, if sub.active { "" } else { "   (inactive)" })
-        }));
+        lines.extend(
+            connected
+                .subscriptions
+                .iter()
+                .map(|sub| format!("  {}{}", sub.slice, if sub.active { "" } else { "   (inactive)" })),
+        );
         lines.push(format!("next: sandpiper-secondary sync \"{}\"", connected.name));
         lines.join("\n")
     })

@@ -30,16 +30,22 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Make a new secondary in a data folder
-    #[command(after_help = "Example: sandpiper-secondary init --data-dir /var/lib/sandpiper --name 'Retail Parts'")]
+    #[command(
+        after_help = "Example: sandpiper-secondary init --data-dir /var/lib/sandpiper --name 'Retail Parts'"
+    )]
     Init(init::Init),
     /// Serve admins and cron over HTTP
-    #[command(after_help = "Example: sandpiper-secondary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8081")]
+    #[command(
+        after_help = "Example: sandpiper-secondary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8081"
+    )]
     Serve(serve::Serve),
     /// Logins of people
     #[command(subcommand)]
     Account(account::Account),
     /// Connect to a primary: log in there as company admin, mint a key, store and prove it (again: a new key)
-    #[command(after_help = "Example: sandpiper-secondary connect https://data.better-brakes.example --username companyadmin")]
+    #[command(
+        after_help = "Example: sandpiper-secondary connect https://data.better-brakes.example --username companyadmin"
+    )]
     Connect(connect::Connect),
     /// Sync with primaries
     #[command(after_help = "Example: sandpiper-secondary sync --all   (from cron: 75 means try again later)")]

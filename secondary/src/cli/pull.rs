@@ -63,7 +63,11 @@ pub async fn run(global: &Global, pull: Pull) -> Result<(), Failure> {
                 files => format!("{}: {} files", pulled.slice, files.len()),
             })
             .collect();
-        if lines.is_empty() { "nothing was received yet: run `sandpiper-secondary sync --all`".to_owned() } else { lines.join("\n") }
+        if lines.is_empty() {
+            "nothing was received yet: run `sandpiper-secondary sync --all`".to_owned()
+        } else {
+            lines.join("\n")
+        }
     })
 }
 
@@ -79,7 +83,11 @@ async fn slices(secondary: &Secondary, only: Option<String>) -> Result<Vec<Slice
     Ok(views.into_iter().map(|view| view.0).collect())
 }
 
-async fn write_slice(secondary: &Secondary, slice: &SliceRow, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+async fn write_slice(
+    secondary: &Secondary,
+    slice: &SliceRow,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
     let (slice_id, version) = (slice.id, slice.current_version);
     let (mut files, mut names) = (Vec::new(), Names::default());
     let mut after = None;
@@ -96,8 +104,10 @@ async fn write_slice(secondary: &Secondary, slice: &SliceRow, folder: &Path) -> 
         let Some((row, text)) = next else { return Ok(files) };
         after = Some(row.id);
         let target = folder.join(names.unique(file_name(&row), row.id));
-        let encoding: Encoding =
-            row.encoding.parse().map_err(|_unknown| Failure::failed(format!("grain {} has an unknown encoding", row.id)))?;
+        let encoding: Encoding = row
+            .encoding
+            .parse()
+            .map_err(|_unknown| Failure::failed(format!("grain {} has an unknown encoding", row.id)))?;
         let bytes = tokio::task::spawn_blocking(move || encoding.decode(&text, MAX_FILE_BYTES))
             .await
             .map_err(|error| Failure::failed(error.to_string()))?
@@ -129,7 +139,13 @@ impl Names {
 fn component(name: &str, id: Id) -> String {
     let mut safe: String = name
         .chars()
-        .map(|c| if c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') { '_' } else { c })
+        .map(|c| {
+            if c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') {
+                '_'
+            } else {
+                c
+            }
+        })
         .collect();
     while safe.len() > MAX_NAME_BYTES {
         safe.pop();

@@ -53,7 +53,11 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
                 let all_failed_locked = only_locked(&report);
                 if let Err(error) = report.clone().into_result() {
                     let message = format!("{}: {error}", report.primary);
-                    failures.push(if all_failed_locked { Failure::try_again(message) } else { Failure::failed(message) });
+                    failures.push(if all_failed_locked {
+                        Failure::try_again(message)
+                    } else {
+                        Failure::failed(message)
+                    });
                 }
                 ended.push(Ended::Ran(report));
             }
@@ -77,14 +81,17 @@ async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Prim
     if sync.all {
         let all = partner::list(secondary).await?;
         // A company without an address was never meant to be synced with.
-        return Ok(all.into_iter().filter(|primary| primary.active && !primary.sync_addr.is_empty()).collect());
+        return Ok(all
+            .into_iter()
+            .filter(|primary| primary.active && !primary.sync_addr.is_empty())
+            .collect());
     }
     let mut targets = Vec::new();
     for name in &sync.primaries {
         let found = partner::find(secondary, name).await.map_err(|error| match error {
-            Error::NotFound(_) => {
-                Failure::failed(format!("there is no primary \"{name}\" here: `sandpiper-secondary primaries` lists them"))
-            }
+            Error::NotFound(_) => Failure::failed(format!(
+                "there is no primary \"{name}\" here: `sandpiper-secondary primaries` lists them"
+            )),
             other => other.into(),
         })?;
         targets.push(found);
@@ -141,7 +148,10 @@ fn text(report: &Report) -> String {
     );
     for slice in &report.slices {
         if matches!(slice.outcome, Outcome::Gone) {
-            line.push_str(&format!("\n  {}: no longer offered by the primary; the last copy stays", slice.slice));
+            line.push_str(&format!(
+                "\n  {}: no longer offered by the primary; the last copy stays",
+                slice.slice
+            ));
         }
         if let Outcome::Changed(change) = &slice.outcome {
             line.push_str(&format!(
@@ -170,10 +180,11 @@ impl Bar {
         let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::SliceStarted { name, grains } => {
-                let new = ProgressBar::new(u64::try_from(*grains).unwrap_or_default()).with_message((*name).to_owned());
-                if let Ok(style) =
-                    ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} grains, {per_sec}, {eta} left")
-                {
+                let new = ProgressBar::new(u64::try_from(*grains).unwrap_or_default())
+                    .with_message((*name).to_owned());
+                if let Ok(style) = ProgressStyle::with_template(
+                    "{msg} {wide_bar} {human_pos}/{human_len} grains, {per_sec}, {eta} left",
+                ) {
                     new.set_style(style);
                 }
                 *bar = Some(new);

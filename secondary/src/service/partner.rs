@@ -57,7 +57,10 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
         }
     }
     let mut admin = Client::new(&body.url, secondary.allow_http)?;
-    admin.login(&body.username, &body.password).await.map_err(|error| refused_login(error, &body.username))?;
+    admin
+        .login(&body.username, &body.password)
+        .await
+        .map_err(|error| refused_login(error, &body.username))?;
     let server = admin.view_server().await?;
     refuse_unfit(secondary, &admin, &server)?;
     refuse_moved(secondary, &server, admin.server(), body.moved).await?;
@@ -200,7 +203,9 @@ fn free_company_name(conn: &mut Connection, name: String, id: Id) -> Result<Stri
 pub async fn store_key(secondary: &Secondary, who: &Principal, id: Id, api_key: Secret) -> Result<(), Error> {
     who.require_staff()?;
     if id == secondary.node.server_id() {
-        return Err(Error::BadRequest("a key belongs to the company of a primary, not to this server's own".to_owned()));
+        return Err(Error::BadRequest(
+            "a key belongs to the company of a primary, not to this server's own".to_owned(),
+        ));
     }
     let trimmed = Secret::from(api_key.expose().trim());
     if trimmed.expose().len() > 4096 {
@@ -240,10 +245,9 @@ pub struct Session {
 /// or somebody else answers, [`Error::Unreachable`].
 pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
     let (company, partner) = load(secondary, primary_id).await?;
-    let addr = company
-        .sync_addr
-        .as_deref()
-        .ok_or_else(|| Error::NotConfigured(format!("\"{}\" has no sync_addr: set it, or run `connect URL`", company.name)))?;
+    let addr = company.sync_addr.as_deref().ok_or_else(|| {
+        Error::NotConfigured(format!("\"{}\" has no sync_addr: set it, or run `connect URL`", company.name))
+    })?;
     let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
     let keys: Vec<Vec<u8>> = stored.into_iter().flatten().collect();
     if keys.is_empty() {
@@ -297,7 +301,10 @@ pub async fn load(secondary: &Secondary, primary_id: Id) -> Result<(CompanyRow, 
                 .filter(|company| company.id != own)
                 .ok_or(Error::NotFound("Primary does not exist."))?;
             if !company.active {
-                return Err(Error::NotConfigured(format!("\"{}\" is inactive here: activate it first", company.name)));
+                return Err(Error::NotConfigured(format!(
+                    "\"{}\" is inactive here: activate it first",
+                    company.name
+                )));
             }
             Ok((company, store::partner::find(conn, primary_id)?))
         })
@@ -381,7 +388,9 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
                     name: company.name,
                     sync_addr: company.sync_addr.unwrap_or_default(),
                     active: company.active,
-                    has_api_key: partner.as_ref().is_some_and(|p| p.api_key.is_some() || p.candidate_key.is_some()),
+                    has_api_key: partner
+                        .as_ref()
+                        .is_some_and(|p| p.api_key.is_some() || p.candidate_key.is_some()),
                     last_login_at: partner.and_then(|partner| partner.last_login_at),
                     last_run: run.as_ref().map(|run| run.state.clone()),
                     last_run_at: run.as_ref().map(|run| run.started_at),

@@ -22,10 +22,9 @@ const REMOVALS_AHEAD: usize = 5_000;
 /// # Errors
 /// [`Error::Upstream`] when the primary does not say its version.
 pub(super) async fn is_equal(run: &Run, remote: &Slice, local: &VersionRow) -> Result<bool, Error> {
-    let version = remote
-        .version
-        .as_ref()
-        .ok_or_else(|| Error::Upstream("the primary speaks sync-2 but does not say its version".to_owned()))?;
+    let version = remote.version.as_ref().ok_or_else(|| {
+        Error::Upstream("the primary speaks sync-2 but does not say its version".to_owned())
+    })?;
     if version.digest != data_encoding::HEXLOWER.encode(&local.digest) {
         return Ok(false);
     }
@@ -54,7 +53,9 @@ pub(super) async fn fetch(run: &Run, stage: &Stage) -> Result<Change, Error> {
     }
     check(&header)?;
     match header.mode {
-        FeedMode::Full if stage.base.grain_count > 0 => return Err(unexpected("a full feed that was not asked for")),
+        FeedMode::Full if stage.base.grain_count > 0 => {
+            return Err(unexpected("a full feed that was not asked for"));
+        }
         FeedMode::Full | FeedMode::Delta => take_changes(&mut lines, stage, &header).await?,
         FeedMode::Index => {
             let wanted = compare(&mut lines, stage, &header).await?;
@@ -92,7 +93,8 @@ fn check(header: &FeedHeader) -> Result<(), Error> {
     if header.count < 0 || header.payload_bytes < 0 || header.version < 0 {
         return Err(unexpected("a negative number"));
     }
-    let is_sha1 = |text: &str| text.is_empty() || (text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit()));
+    let is_sha1 =
+        |text: &str| text.is_empty() || (text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit()));
     if is_sha1(&header.content_hash) && is_sha1(&header.ids_hash) {
         Ok(())
     } else {
@@ -215,7 +217,9 @@ async fn take_wanted(run: &Run, stage: &Stage, version: i64, wanted: Vec<Id>) ->
                 FeedLine::Grain(grain) if missing.remove(&grain.id) => stage.add(arrived(grain)).await?,
                 FeedLine::Grain(_) => return Err(unexpected("a grain that was not asked for")),
                 FeedLine::End => break,
-                FeedLine::Remove(_) | FeedLine::Index(..) => return Err(unexpected("lines that were not asked for")),
+                FeedLine::Remove(_) | FeedLine::Index(..) => {
+                    return Err(unexpected("lines that were not asked for"));
+                }
             }
         }
     }

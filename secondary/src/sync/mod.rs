@@ -195,7 +195,8 @@ impl Run {
             return Ok(());
         }
         let primary_id = self.primary_id;
-        let partner = self.secondary.node.store.read(move |conn| store::partner::find(conn, primary_id)).await?;
+        let partner =
+            self.secondary.node.store.read(move |conn| store::partner::find(conn, primary_id)).await?;
         if partner.is_some_and(|partner| partner.sync2) {
             return Err(Error::Upstream(
                 "this primary used to speak sync-2 and no longer does: nothing was synced; if it was replaced by a server \

@@ -63,7 +63,11 @@ pub(super) async fn ended(
     write(secondary, row, records).await
 }
 
-async fn write(secondary: &Secondary, row: &mut SyncRunRow, records: Vec<NewActivity>) -> Result<(), StoreError> {
+async fn write(
+    secondary: &Secondary,
+    row: &mut SyncRunRow,
+    records: Vec<NewActivity>,
+) -> Result<(), StoreError> {
     row.finished_at = Some(secondary.node.clock.now());
     let row = row.clone();
     secondary
@@ -129,7 +133,16 @@ async fn try_tell(
 }
 
 fn record(company_id: Id, sub_id: Id, message: String, error: String, duration: i64) -> Activity {
-    Activity { id: 0, company_id, sub_id, success: error.is_empty(), message, error, duration, created_at: None }
+    Activity {
+        id: 0,
+        company_id,
+        sub_id,
+        success: error.is_empty(),
+        message,
+        error,
+        duration,
+        created_at: None,
+    }
 }
 
 /// In the reference's words.

@@ -211,7 +211,8 @@ impl Stage {
         let (slice_id, next) = (self.slice_id, self.next());
         for batch in ids.chunks(BATCH_ROWS) {
             let batch = batch.to_vec();
-            let removed = self.write(move |conn| Ok(store::grain::remove(conn, slice_id, next, &batch)?)).await?;
+            let removed =
+                self.write(move |conn| Ok(store::grain::remove(conn, slice_id, next, &batch)?)).await?;
             self.batch.lock().await.change.grains_removed += i64::try_from(removed).unwrap_or(i64::MAX);
         }
         Ok(())
@@ -229,7 +230,9 @@ impl Stage {
             no_nul("metadata", key)?;
             no_nul("metadata", value)?;
             if key.len() > MAX_KEY_BYTES || !keys.insert(key.clone()) {
-                return Err(Error::Upstream("the primary sent a metadata key twice, or too long a one".to_owned()));
+                return Err(Error::Upstream(
+                    "the primary sent a metadata key twice, or too long a one".to_owned(),
+                ));
             }
         }
         self.write(move |conn| Ok(store::metadata::replace(conn, slice_id, next, &pairs)?)).await

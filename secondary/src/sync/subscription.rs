@@ -39,8 +39,10 @@ pub(super) async fn no_longer_offered(run: &Run, remote: &[Id]) -> Result<Vec<(I
         .store
         .read(move |conn| -> Result<_, StoreError> {
             let mut found = Vec::new();
-            for sub in store::subscription::of_company(conn, primary_id)?.into_iter().filter(|sub| sub.active) {
-                let name = store::slice::find(conn, sub.slice_id)?.map(|slice| slice.name).unwrap_or_default();
+            for sub in store::subscription::of_company(conn, primary_id)?.into_iter().filter(|sub| sub.active)
+            {
+                let name =
+                    store::slice::find(conn, sub.slice_id)?.map(|slice| slice.name).unwrap_or_default();
                 found.push((sub.id, sub.slice_id, name));
             }
             Ok(found)
@@ -55,7 +57,9 @@ pub(super) async fn no_longer_offered(run: &Run, remote: &[Id]) -> Result<Vec<(I
 /// [`Error::Upstream`] for a list that is too long; what the store reports.
 pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Vec<Wanted>, Error> {
     if remote.len() > MAX_SUBSCRIPTIONS {
-        return Err(Error::Upstream(format!("the primary lists more than {MAX_SUBSCRIPTIONS} subscriptions")));
+        return Err(Error::Upstream(format!(
+            "the primary lists more than {MAX_SUBSCRIPTIONS} subscriptions"
+        )));
     }
     let mut wanted = Vec::new();
     for sub in remote {
@@ -102,7 +106,8 @@ enum Taken {
 
 async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Taken, Error> {
     let node = &run.secondary.node;
-    let (primary_id, now, epoch, uid) = (run.primary_id, node.clock.now(), node.random.id(), node.random.id());
+    let (primary_id, now, epoch, uid) =
+        (run.primary_id, node.clock.now(), node.random.id(), node.random.id());
     let unchanged = {
         let (sub, slice) = (sub.clone(), slice.clone());
         node.store.read(move |conn| is_known(conn, primary_id, &sub, &slice)).await?
@@ -135,7 +140,8 @@ fn is_known(
         && local.slice_id == slice.id
         && (sub.active || !local.active)
         && known.primary_id == Some(primary_id)
-        && (known.name == slice.slice_name || known.name.starts_with(&format!("{} ({})", slice.slice_name, slice.id)))
+        && (known.name == slice.slice_name
+            || known.name.starts_with(&format!("{} ({})", slice.slice_name, slice.id)))
         && known.slice_type == slice.slice_type;
     Ok(same.then_some(local.active))
 }
@@ -207,7 +213,10 @@ fn take_over_subscription(
 ) -> Result<Taken, StoreError> {
     let mut local = store::subscription::find(conn, sub.id)?;
     if local.as_ref().is_some_and(|local| local.company_id != primary_id) {
-        return Ok(Taken::Refused(sub.id, format!("subscription id {} belongs to another primary here", sub.id)));
+        return Ok(Taken::Refused(
+            sub.id,
+            format!("subscription id {} belongs to another primary here", sub.id),
+        ));
     }
     if local.as_ref().is_some_and(|local| local.slice_id != sub.slice_id) {
         return Ok(Taken::Refused(sub.id, format!("subscription {} was for another slice", sub.id)));
@@ -221,7 +230,8 @@ fn take_over_subscription(
     }
     let Some(local) = local else {
         let base: String = sub.name.chars().filter(|c| !c.is_control()).take(255).collect();
-        let name = free_name(&base, sub.id, |name| Ok(store::subscription::find_by_name(conn, name)?.is_some()))?;
+        let name =
+            free_name(&base, sub.id, |name| Ok(store::subscription::find_by_name(conn, name)?.is_some()))?;
         store::subscription::insert(
             conn,
             &SubscriptionRow {

@@ -12,7 +12,9 @@ use crate::wire::user::{CreateUser, Role};
 #[derive(Subcommand, Clone, Debug)]
 pub enum Account {
     /// Add a login
-    #[command(after_help = "Example: account create -u anna --company 'Retail Parts' --password-stdin < password.txt")]
+    #[command(
+        after_help = "Example: account create -u anna --company 'Retail Parts' --password-stdin < password.txt"
+    )]
     Create(Create),
 }
 
@@ -80,7 +82,8 @@ pub async fn run(global: &Global, command: Account, server_role: ServerRole) -> 
         None => service::company::find(&node, node.server_id().to_string()).await?,
     };
     let is_partner = company.id != node.server_id();
-    let role = create.role.map_or(if is_partner { Role::CompanyAdmin } else { Role::Admin }, AccountRole::role);
+    let role =
+        create.role.map_or(if is_partner { Role::CompanyAdmin } else { Role::Admin }, AccountRole::role);
     if is_partner && role.is_staff() {
         return Err(Failure::usage(format!(
             "\"{}\" is a partner: its logins can be company-admin only, staff belongs to \"{}\"",

@@ -56,7 +56,10 @@ struct Made {
 pub async fn run(global: &Global, init: Init, role: ServerRole) -> Result<(), Failure> {
     let path = global.data_dir()?;
     if path.join(CONFIG).exists() {
-        return Err(Failure::config(format!("{} is initialised already: nothing was changed", path.display())));
+        return Err(Failure::config(format!(
+            "{} is initialised already: nothing was changed",
+            path.display()
+        )));
     }
     let name = prompt::text(init.name.clone(), "name of the company that owns this server", "--name")?;
     let config = ConfigFile { database: global.database.clone(), ..ConfigFile::default() };
@@ -90,7 +93,9 @@ pub async fn run(global: &Global, init: Init, role: ServerRole) -> Result<(), Fa
         };
         let node = found(store, &root_key, founding, Clock::System, Random::System).await?;
         let text = toml::to_string(&config).map_err(|error| Failure::failed(error.to_string()))?;
-        let text = format!("# Settings of this node; see docs/operations.md. Flags and SANDPIPER_… variables win.\n{text}");
+        let text = format!(
+            "# Settings of this node; see docs/operations.md. Flags and SANDPIPER_… variables win.\n{text}"
+        );
         dir.write_new(CONFIG, text.as_bytes())?;
         Ok::<_, Failure>(node.server_id())
     }
@@ -124,7 +129,10 @@ fn report(made: &Made) -> String {
     if let Some(password) = &made.admin_password {
         lines.push(format!("  password    {password}   (shown once: keep it now)"));
     }
-    lines.push(format!("  root key    {}/{ROOT_KEY}   (back it up: without it no stored key can be read)", made.data_dir));
+    lines.push(format!(
+        "  root key    {}/{ROOT_KEY}   (back it up: without it no stored key can be read)",
+        made.data_dir
+    ));
     lines.push(format!("next: sandpiper-{} serve --data-dir {}", made.server_role, made.data_dir));
     lines.join("\n")
 }
@@ -195,7 +203,8 @@ fn ring_secrets(role: ServerRole) -> Result<Vec<RingSecret>, Failure> {
         let text = std::env::var(variable).map_or(fresh, Zeroizing::new);
         import(purpose, &text).map_err(|weak| Failure::config(format!("{variable}: {weak}")))
     };
-    let mut secrets = vec![("j0", Purpose::Jwt, secret("JWT_SECRET", Purpose::Jwt, fresh_jwt_secret(&Random::System))?)];
+    let mut secrets =
+        vec![("j0", Purpose::Jwt, secret("JWT_SECRET", Purpose::Jwt, fresh_jwt_secret(&Random::System))?)];
     if role == ServerRole::Primary {
         let seal = secret("APIKEY_SECRET", Purpose::Seal, fresh_seal_secret(&Random::System))?;
         secrets.push(("r0", Purpose::Seal, seal));

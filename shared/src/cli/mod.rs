@@ -115,9 +115,10 @@ impl From<StoreError> for Failure {
                 Self::config(format!("{message}: check --database, or run `init` for a new node"))
             }
             StoreError::NewerSchema(_) => Self::config(message),
-            StoreError::Full | StoreError::Conflict(_) | StoreError::Reference(_) | StoreError::Internal(_) => {
-                Self::failed(message)
-            }
+            StoreError::Full
+            | StoreError::Conflict(_)
+            | StoreError::Reference(_)
+            | StoreError::Internal(_) => Self::failed(message),
         }
     }
 }

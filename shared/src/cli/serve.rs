@@ -53,7 +53,10 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Misconfigured(error) => error.into(),
             ServeError::Bind { listen, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
-                Self::failed(format!("port {} is taken: stop the other process or give --listen", listen.port()))
+                Self::failed(format!(
+                    "port {} is taken: stop the other process or give --listen",
+                    listen.port()
+                ))
             }
             other @ ServeError::Bind { .. } => Self::failed(other.to_string()),
         }

@@ -31,7 +31,9 @@ pub enum ClientError {
     #[error("{0}")]
     Url(String),
     /// Plain HTTP to another machine, and the settings do not allow it.
-    #[error("\"{0}\" is plain HTTP to another machine: use https, or set allow_http_primaries = true in config.toml")]
+    #[error(
+        "\"{0}\" is plain HTTP to another machine: use https, or set allow_http_primaries = true in config.toml"
+    )]
     PlainHttp(String),
     /// No connection, or it broke.
     #[error("{server} cannot be reached: {reason}")]
@@ -144,7 +146,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 

@@ -124,9 +124,11 @@ impl Passwords {
         let (cost, salt) = (self.policy.cost, random.bytes());
         // At most 72 bytes, so nothing is cut. (The crate's `non_truncating_hash` counts the C string's end too and
         // refuses 72.) It fails only for a cost that the settings do not allow.
-        self.run(move || bcrypt::hash_with_salt(password.0.expose(), cost, salt).map(|parts| parts.to_string()))
-            .await?
-            .map_err(|_impossible| Overloaded)
+        self.run(move || {
+            bcrypt::hash_with_salt(password.0.expose(), cost, salt).map(|parts| parts.to_string())
+        })
+        .await?
+        .map_err(|_impossible| Overloaded)
     }
 
     /// Whether `password` gives `hash`; without a hash the same work is done for nothing.
@@ -148,7 +150,10 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Overloaded> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| Overloaded)?;
         let thread: OwnedSemaphorePermit =
             Arc::clone(&self.threads).acquire_owned().await.map_err(|_closed| Overloaded)?;
@@ -202,9 +207,10 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_told_so_at_once() {
         let passwords = Passwords::new(policy());
-        let _all = Arc::clone(&passwords.places).acquire_many_owned(
-            u32::try_from(passwords.places.available_permits()).unwrap(),
-        ).await.unwrap();
+        let _all = Arc::clone(&passwords.places)
+            .acquire_many_owned(u32::try_from(passwords.places.available_permits()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(passwords.verify("x".into(), None).await, Err(Overloaded));
     }
 }

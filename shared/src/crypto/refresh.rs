@@ -40,7 +40,8 @@ pub fn open_machine(ring: &TokenRing, token: &str, now: Timestamp) -> Option<Id>
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(token.as_bytes()).ok()?;
     let bytes: [u8; 32] = bytes.try_into().ok()?;
     let (body, tag) = bytes.split_at_checked(32 - MAC)?;
-    let genuine = ring.keys().iter().any(|key| mac(key.refresh(), body).is_some_and(|mac| mac.ct_eq(tag).into()));
+    let genuine =
+        ring.keys().iter().any(|key| mac(key.refresh(), body).is_some_and(|mac| mac.ct_eq(tag).into()));
     if !genuine {
         return None;
     }

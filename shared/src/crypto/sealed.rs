@@ -36,7 +36,8 @@ impl SealKey {
         let cipher = Aes256Gcm::new(&self.0.into());
         let mut envelope = nonce.to_vec();
         // Encryption fails only past 64 GiB, which no credential reaches.
-        let sealed = cipher.encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: context }).unwrap_or_default();
+        let sealed =
+            cipher.encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: context }).unwrap_or_default();
         envelope.extend_from_slice(&sealed);
         envelope
     }

@@ -37,7 +37,9 @@ impl SetHash {
         if state.len() != STATE {
             return None;
         }
-        Some(Self(state.chunks_exact(2).filter_map(|pair| pair.try_into().ok().map(u16::from_le_bytes)).collect()))
+        Some(Self(
+            state.chunks_exact(2).filter_map(|pair| pair.try_into().ok().map(u16::from_le_bytes)).collect(),
+        ))
     }
 
     /// For the database.

@@ -108,7 +108,8 @@ pub fn verify(ring: &TokenRing, server_id: Id, token: &str, now: Timestamp) -> O
     rules.validate_exp = false;
     let claims: Claims = decode(token, &key.verifying, &rules).ok()?.claims;
     let leeway = i64::try_from(LEEWAY).ok()?;
-    let alive = now.unix() < claims.exp.saturating_add(leeway) && claims.iat <= now.unix().saturating_add(leeway);
+    let alive =
+        now.unix() < claims.exp.saturating_add(leeway) && claims.iat <= now.unix().saturating_add(leeway);
     alive.then_some(claims)
 }
 
@@ -176,7 +177,9 @@ mod tests {
             "[]",
         ] {
             let head = data_encoding::BASE64URL_NOPAD.encode(header.as_bytes());
-            for forged in [format!("{head}.{body}"), format!("{head}.{payload}."), format!("{head}.{payload}")] {
+            for forged in
+                [format!("{head}.{body}"), format!("{head}.{payload}."), format!("{head}.{payload}")]
+            {
                 assert!(verify(&ring_a, Id::NIL, &forged, at(1500)).is_none(), "{header}");
             }
         }

@@ -9,8 +9,8 @@ use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 
 use super::{Error, Node};
-use crate::crypto::token::{self, Claims};
 use crate::crypto::api_key;
+use crate::crypto::token::{self, Claims};
 use crate::store;
 use crate::store::api_key::ApiKeyRow;
 use crate::wire::user::Role;
@@ -116,10 +116,12 @@ async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<Prin
                 _ => return Ok(None),
             }
         }
-        (None, Some(session)) => match node.store.read(move |conn| store::session::find_live(conn, session)).await? {
-            Some((user, active)) if user.generation == claims.generation => (user, active, None),
-            _ => return Ok(None),
-        },
+        (None, Some(session)) => {
+            match node.store.read(move |conn| store::session::find_live(conn, session)).await? {
+                Some((user, active)) if user.generation == claims.generation => (user, active, None),
+                _ => return Ok(None),
+            }
+        }
         (None, None) => return Ok(None),
     };
     let role = Role::from_number(user.role);

@@ -33,18 +33,21 @@ pub async fn read<T: DeserializeOwned>(
     payload: web::Payload,
     limit: usize,
 ) -> Result<T, Error> {
-    let header = |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let header =
+        |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return Err(Error::EncodedBody);
     }
-    let is_json = header(header::CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
+    let is_json = header(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
     let bytes = match tokio::time::timeout(READ_LIMIT, read_bytes(payload, limit)).await {
         Ok(bytes) => bytes?,
         Err(_elapsed) => return Err(Error::BadRequest("the body did not arrive in time".to_owned())),
     };
     let members = if is_json && !bytes.is_empty() { parse(&bytes)? } else { Map::new() };
     drop(bytes);
-    T::deserialize(Value::Object(members)).map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
+    T::deserialize(Value::Object(members))
+        .map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
 }
 
 async fn read_bytes(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Error> {
@@ -162,7 +165,11 @@ pub fn indexable(field: &str, text: &str) -> Result<(), Error> {
 /// # Errors
 /// [`Error::BadRequest`] for a NUL, which PostgreSQL has no way to store.
 pub fn no_nul(field: &str, text: &str) -> Result<(), Error> {
-    if text.contains('\0') { Err(Error::BadRequest(format!("{field} must not hold a NUL character"))) } else { Ok(()) }
+    if text.contains('\0') {
+        Err(Error::BadRequest(format!("{field} must not hold a NUL character")))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +185,16 @@ mod tests {
 
     #[test]
     fn repeated_members_and_anything_but_one_object_are_refused() {
-        for text in [r#"{"a":1,"A":2}"#, r#"{"a":null,"a":1}"#, "[]", "{", r#"{"username":"#, "{} {}", "\"x\"", "{\"a\":1}x"] {
+        for text in [
+            r#"{"a":1,"A":2}"#,
+            r#"{"a":null,"a":1}"#,
+            "[]",
+            "{",
+            r#"{"username":"#,
+            "{} {}",
+            "\"x\"",
+            "{\"a\":1}x",
+        ] {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
     }

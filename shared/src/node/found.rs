@@ -108,7 +108,8 @@ pub async fn found(
         active: Some(true),
     };
     let passwords = Passwords::new(founding.policy);
-    let admin = service::user::prepare(&passwords, &random, now, &company.name, admin, Role::SuperAdmin).await?;
+    let admin =
+        service::user::prepare(&passwords, &random, now, &company.name, admin, Role::SuperAdmin).await?;
     // All or nothing: a database without an admin would be of no use to anybody.
     store
         .write(move |conn| -> Result<(), FoundError> {

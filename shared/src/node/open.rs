@@ -48,7 +48,8 @@ pub async fn open(data_dir: DataDir, database: Option<&str>, role: ServerRole) -
     let store = tokio::task::spawn_blocking(move || Store::open(url))
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))??;
-    let node = assemble(store, &root_key, role, config.password_policy(), Clock::System, Random::System).await?;
+    let node =
+        assemble(store, &root_key, role, config.password_policy(), Clock::System, Random::System).await?;
     refuse_foreign_secrets(&node, &root_key).await?;
     Ok(Opened { node, root_key, config, data_dir })
 }
@@ -75,7 +76,8 @@ pub async fn assemble(
             Ok((setting, company, store::keyring::list(conn)?))
         })
         .await?;
-    let setting = setting.ok_or_else(|| Misconfigured("the database holds no node: run `init` first".to_owned()))?;
+    let setting =
+        setting.ok_or_else(|| Misconfigured("the database holds no node: run `init` first".to_owned()))?;
     check_role(&setting, role)?;
     if setting.root_key_check != root_key.check() {
         return Err(Misconfigured(
@@ -125,9 +127,9 @@ fn secrets(
             Ok((row.id.clone(), secret))
         })
         .collect::<Result<Vec<_>, Misconfigured>>()?;
-    let active = rows()
-        .find(|row| row.state == "active")
-        .ok_or_else(|| Misconfigured(format!("the database has no active {} key: restore a backup", purpose.as_str())))?;
+    let active = rows().find(|row| row.state == "active").ok_or_else(|| {
+        Misconfigured(format!("the database has no active {} key: restore a backup", purpose.as_str()))
+    })?;
     Ok((secrets, active.id.clone()))
 }
 
@@ -154,7 +156,8 @@ async fn refuse_foreign_secrets(node: &Node, root_key: &RootKey) -> Result<(), O
     for (variable, purpose) in [("APIKEY_SECRET", Purpose::Seal), ("JWT_SECRET", Purpose::Jwt)] {
         let applies = purpose == Purpose::Jwt || node.seals.is_some();
         let Ok(text) = std::env::var(variable) else { continue };
-        let secret = crate::crypto::keyring::import(purpose, &text).map_err(|weak| Misconfigured(weak.to_string()))?;
+        let secret =
+            crate::crypto::keyring::import(purpose, &text).map_err(|weak| Misconfigured(weak.to_string()))?;
         let known = rows
             .iter()
             .filter(|row| row.purpose == purpose.as_str())

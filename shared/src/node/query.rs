@@ -24,7 +24,9 @@ impl Query {
         let pairs = web::Query::<HashMap<String, String>>::from_query(request.query_string())
             .map_err(|error| Error::BadRequest(format!("malformed query: {error}")))?
             .into_inner();
-        if let Some(name) = ["sort", "filter", "include", "tags", "tags-all"].iter().find(|name| pairs.contains_key(**name)) {
+        if let Some(name) =
+            ["sort", "filter", "include", "tags", "tags-all"].iter().find(|name| pairs.contains_key(**name))
+        {
             return Err(Error::BadRequest(format!("{name} is not supported by this version")));
         }
         Ok(Self(pairs))
@@ -42,7 +44,8 @@ impl Query {
 
     /// `page` and `pagesize` as the reference reads them: 1 and 50 where they make no sense, 250 at most.
     pub fn paging(&self) -> Paging {
-        let number = |name: &str| self.get(name).and_then(|text| text.parse::<i64>().ok()).filter(|value| *value > 0);
+        let number =
+            |name: &str| self.get(name).and_then(|text| text.parse::<i64>().ok()).filter(|value| *value > 0);
         Paging {
             page_number: number("page").unwrap_or(1),
             page_size: number("pagesize").unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE),

@@ -46,8 +46,13 @@ pub fn done() -> HttpResponse {
 ///
 /// # Errors
 /// [`Error::Internal`] when it does not serialise.
-pub fn json(request: &HttpRequest, status: StatusCode, value: &impl Serialize) -> Result<HttpResponse, Error> {
-    let pretty = request.query_string().split('&').any(|pair| pair == "pretty" || pair.starts_with("pretty="));
+pub fn json(
+    request: &HttpRequest,
+    status: StatusCode,
+    value: &impl Serialize,
+) -> Result<HttpResponse, Error> {
+    let pretty =
+        request.query_string().split('&').any(|pair| pair == "pretty" || pair.starts_with("pretty="));
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     let mut text = text.map_err(|error| Error::Internal(format!("answer does not serialise: {error}")))?;
     text.push('\n');

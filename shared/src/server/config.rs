@@ -76,7 +76,13 @@ mod tests {
     fn unknown_and_senseless_settings_are_refused() {
         assert!(ConfigFile::parse("").is_ok());
         assert!(ConfigFile::parse("listen = \"127.0.0.1:1\"").is_ok());
-        for text in ["lissten = 1", "password_cost = 4", "password_min_score = 9", "tls_cert = \"x\"", "listen = \"x\""] {
+        for text in [
+            "lissten = 1",
+            "password_cost = 4",
+            "password_min_score = 9",
+            "tls_cert = \"x\"",
+            "listen = \"x\"",
+        ] {
             assert!(ConfigFile::parse(text).is_err(), "{text}");
         }
     }

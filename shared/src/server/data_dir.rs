@@ -38,7 +38,9 @@ impl DataDir {
         let dir = Self::check(path)?;
         if !dir.is_initialised() {
             let path = path.display();
-            return Err(Misconfigured(format!("{path} is not initialised: run `init --data-dir {path}` first")));
+            return Err(Misconfigured(format!(
+                "{path} is not initialised: run `init --data-dir {path}` first"
+            )));
         }
         Ok(dir)
     }
@@ -128,8 +130,9 @@ impl DataDir {
         let text = fs::read_to_string(&path)
             .map(zeroize::Zeroizing::new)
             .map_err(|error| Misconfigured(format!("cannot read {shown}: {error}")))?;
-        RootKey::parse(&text)
-            .ok_or_else(|| Misconfigured(format!("{shown} is not 64 hex digits: restore it from your backup")))
+        RootKey::parse(&text).ok_or_else(|| {
+            Misconfigured(format!("{shown} is not 64 hex digits: restore it from your backup"))
+        })
     }
 
     /// Where the data lives: `given` (flag or environment), then the settings, then the default file.
@@ -138,7 +141,9 @@ impl DataDir {
     /// [`Misconfigured`] for a URL of no known scheme.
     pub fn database(&self, given: Option<&str>, config: &ConfigFile) -> Result<DatabaseUrl, Misconfigured> {
         match given.or(config.database.as_deref()) {
-            Some(url) => url.parse().map_err(|error: crate::store::UrlError| Misconfigured(error.to_string())),
+            Some(url) => {
+                url.parse().map_err(|error: crate::store::UrlError| Misconfigured(error.to_string()))
+            }
             None => Ok(DatabaseUrl::Sqlite(self.file(DATABASE))),
         }
     }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::HttpRequest;
 use actix_web::middleware::Next;
 
 use crate::node::Error;
@@ -86,7 +86,9 @@ fn of_status(status: StatusCode) -> (&'static str, Message) {
         StatusCode::NOT_FOUND => ("not_found", "Not Found"),
         StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "Method Not Allowed"),
         StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "body is too large"),
-        status if status.is_client_error() => ("bad_request", status.canonical_reason().unwrap_or("Bad Request")),
+        status if status.is_client_error() => {
+            ("bad_request", status.canonical_reason().unwrap_or("Bad Request"))
+        }
         _ => ("internal", "internal error"),
     };
     (code, Message::One(text.to_owned()))

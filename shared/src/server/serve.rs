@@ -29,7 +29,12 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// Plain HTTP on a free loopback port, for tests and the demo.
     pub fn loopback() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None, insecure_http: false, signals: false }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            insecure_http: false,
+            signals: false,
+        }
     }
 }
 

@@ -5,8 +5,20 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Crates that print wire content when asked for more than this: headers with tokens, SQL with values.
 const CAPPED: [&str; 14] = [
-    "actix_http", "actix_web", "actix_server", "actix_rt", "diesel", "h2", "hyper", "hyper_util", "mio", "r2d2",
-    "reqwest", "rustls", "tokio", "tower",
+    "actix_http",
+    "actix_web",
+    "actix_server",
+    "actix_rt",
+    "diesel",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "r2d2",
+    "reqwest",
+    "rustls",
+    "tokio",
+    "tower",
 ];
 
 /// The filter for a level or directive list such as `info` or `debug,shared=trace`.

@@ -30,5 +30,7 @@ pub fn server_config(cert: &Path, key: &Path) -> Result<ServerConfig, String> {
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, key_der)
-        .map_err(|error| format!("certificate {} and key {} do not fit: {error}", cert.display(), key.display()))
+        .map_err(|error| {
+            format!("certificate {} and key {} do not fit: {error}", cert.display(), key.display())
+        })
 }

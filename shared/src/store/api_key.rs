@@ -106,7 +106,12 @@ pub fn revoke_all(
 ///
 /// # Errors
 /// What SQL reports.
-pub fn touch(conn: &mut Connection, row: &ApiKeyRow, ip: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+pub fn touch(
+    conn: &mut Connection,
+    row: &ApiKeyRow,
+    ip: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     diesel::update(api_keys::table.find(row.key_id))
         .set((
             api_keys::first_used_at.eq(row.first_used_at.unwrap_or(now)),
@@ -121,7 +126,12 @@ pub fn touch(conn: &mut Connection, row: &ApiKeyRow, ip: Option<&str>, now: Time
 ///
 /// # Errors
 /// What SQL reports.
-pub fn upgrade_legacy(conn: &mut Connection, key_id: Id, bcrypt: &str, sha256: &[u8]) -> Result<(), StoreError> {
+pub fn upgrade_legacy(
+    conn: &mut Connection,
+    key_id: Id,
+    bcrypt: &str,
+    sha256: &[u8],
+) -> Result<(), StoreError> {
     diesel::update(api_keys::table.find(key_id).filter(api_keys::legacy_bcrypt.eq(bcrypt)))
         .set((api_keys::secret_sha256.eq(sha256), api_keys::legacy_bcrypt.eq(None::<String>)))
         .execute(conn)?;

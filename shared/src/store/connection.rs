@@ -176,7 +176,8 @@ pub(super) fn open(url: &DatabaseUrl) -> Result<Connection, StoreError> {
             if !path.is_file() {
                 return Err(StoreError::Missing(format!("there is no database file {}", path.display())));
             }
-            let mut conn = SqliteConnection::establish(&sqlite_uri(path)).map_err(|error| cannot_open(url, &error))?;
+            let mut conn =
+                SqliteConnection::establish(&sqlite_uri(path)).map_err(|error| cannot_open(url, &error))?;
             // synchronous=FULL: an acknowledged commit survives a power cut, also in WAL mode.
             conn.batch_execute(
                 "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -184,9 +185,9 @@ pub(super) fn open(url: &DatabaseUrl) -> Result<Connection, StoreError> {
             )?;
             Ok(Connection::Sqlite(conn))
         }
-        DatabaseUrl::Postgres(text) => PgConnection::establish(text)
-            .map(Connection::Postgres)
-            .map_err(|error| cannot_open(url, &error)),
+        DatabaseUrl::Postgres(text) => {
+            PgConnection::establish(text).map(Connection::Postgres).map_err(|error| cannot_open(url, &error))
+        }
     }
 }
 
@@ -204,7 +205,9 @@ fn sqlite_uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => uri.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                uri.push(char::from(*byte))
+            }
             other => uri.push_str(&format!("%{other:02X}")),
         }
     }
@@ -218,7 +221,8 @@ fn cannot_open(url: &DatabaseUrl, error: &diesel::ConnectionError) -> StoreError
     let reason = text.lines().next().unwrap_or_default().trim();
     let message = format!("cannot open {url}: {reason}");
     // These stay wrong however often one tries.
-    let permanent = ["does not exist", "authentication failed", "no pg_hba.conf entry", "no password supplied"];
+    let permanent =
+        ["does not exist", "authentication failed", "no pg_hba.conf entry", "no password supplied"];
     if permanent.iter().any(|words| reason.contains(words)) {
         StoreError::Missing(message)
     } else {
@@ -240,7 +244,11 @@ mod tests {
 
     #[test]
     fn a_remote_postgresql_is_refused_without_encryption() {
-        for text in ["postgres://db.example/x", "postgres:///x?host=db.example", "postgres://localhost/x?hostaddr=10.0.0.1"] {
+        for text in [
+            "postgres://db.example/x",
+            "postgres:///x?host=db.example",
+            "postgres://localhost/x?hostaddr=10.0.0.1",
+        ] {
             assert!(matches!(text.parse::<DatabaseUrl>(), Err(UrlError::Unencrypted(_))), "{text}");
         }
         for text in [

@@ -65,9 +65,14 @@ impl StoreError {
     fn of_message(message: String) -> Self {
         if message.contains("database is locked") || message.contains("database table is locked") {
             Self::Busy
-        } else if message.contains("disk is full") || message.contains("No space left") || message.contains("disk I/O error") {
+        } else if message.contains("disk is full")
+            || message.contains("No space left")
+            || message.contains("disk I/O error")
+        {
             Self::Full
-        } else if message.contains("terminating connection") || message.contains("server closed the connection") {
+        } else if message.contains("terminating connection")
+            || message.contains("server closed the connection")
+        {
             Self::Unavailable(message)
         } else if message.contains("file is not a database") {
             Self::Missing("the database file is damaged or no SQLite database".to_owned())

@@ -170,7 +170,11 @@ fn insert_chunks(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreErr
         .first(conn)?;
     for (seq, piece) in (0_i64..).zip(grain.payload.as_bytes().chunks(CHUNK_BYTES)) {
         diesel::insert_into(grain_chunks::table)
-            .values((grain_chunks::grain_row.eq(row), grain_chunks::seq.eq(seq), grain_chunks::data.eq(piece)))
+            .values((
+                grain_chunks::grain_row.eq(row),
+                grain_chunks::seq.eq(seq),
+                grain_chunks::data.eq(piece),
+            ))
             .execute(conn)?;
     }
     Ok(())
@@ -180,7 +184,12 @@ fn insert_chunks(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreErr
 ///
 /// # Errors
 /// What SQL reports.
-pub fn find(conn: &mut Connection, slice_id: Id, version: i64, id: Id) -> Result<Option<GrainRow>, StoreError> {
+pub fn find(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    id: Id,
+) -> Result<Option<GrainRow>, StoreError> {
     Ok(at!(slice_id, version).filter(grains::id.eq(id)).select(COLUMNS).first(conn).optional()?)
 }
 
@@ -251,7 +260,8 @@ fn chunked_payload(conn: &mut Connection, row: &GrainRow) -> Result<String, Stor
         bytes.extend_from_slice(&piece);
         seq += 1;
     }
-    let damaged = || StoreError::Internal(format!("the payload of grain {} is damaged in the database", row.id));
+    let damaged =
+        || StoreError::Internal(format!("the payload of grain {} is damaged in the database", row.id));
     if length(bytes.len()) != row.payload_bytes {
         return Err(damaged());
     }
@@ -298,7 +308,12 @@ pub fn index_page(
 ///
 /// # Errors
 /// What SQL reports.
-pub fn among(conn: &mut Connection, slice_id: Id, version: i64, ids: &[Id]) -> Result<Vec<GrainRow>, StoreError> {
+pub fn among(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    ids: &[Id],
+) -> Result<Vec<GrainRow>, StoreError> {
     let mut found = Vec::with_capacity(ids.len());
     for batch in ids.chunks(BATCH_ROWS) {
         found.extend(
@@ -325,9 +340,8 @@ pub fn added_between(
 ) -> Result<Vec<GrainRow>, StoreError> {
     let mut rows = at!(slice_id, to).filter(grains::added_in.gt(from)).select(COLUMNS).into_boxed();
     if let Some((version, id)) = after {
-        rows = rows.filter(
-            grains::added_in.gt(version).or(grains::added_in.eq(version).and(grains::id.gt(id))),
-        );
+        rows =
+            rows.filter(grains::added_in.gt(version).or(grains::added_in.eq(version).and(grains::id.gt(id))));
     }
     Ok(rows.order((grains::added_in, grains::id)).limit(limit).load(conn)?)
 }
@@ -362,7 +376,10 @@ pub fn removed_between(
 ///
 /// # Errors
 /// What SQL reports.
-pub fn with_payloads(conn: &mut Connection, rows: Vec<GrainRow>) -> Result<Vec<(GrainRow, String)>, StoreError> {
+pub fn with_payloads(
+    conn: &mut Connection,
+    rows: Vec<GrainRow>,
+) -> Result<Vec<(GrainRow, String)>, StoreError> {
     let mut texts = std::collections::HashMap::with_capacity(rows.len());
     let keys: Vec<i64> = rows.iter().map(|row| row.row_id).collect();
     for batch in keys.chunks(BATCH_ROWS) {
@@ -407,7 +424,13 @@ pub fn remove(conn: &mut Connection, slice_id: Id, version: i64, ids: &[Id]) -> 
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when its key is taken again.
-pub fn restore(conn: &mut Connection, slice_id: Id, version: i64, id: Id, digest: &[u8]) -> Result<bool, StoreError> {
+pub fn restore(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+    id: Id,
+    digest: &[u8],
+) -> Result<bool, StoreError> {
     let restored = diesel::update(
         grains::table
             .filter(grains::slice_id.eq(slice_id))
@@ -431,7 +454,8 @@ pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Re
         of_slice().filter(grains::added_in.eq(version)).select(grains::row_id).limit(limit).load(conn)?;
     let mut touched = 0;
     for batch in added.chunks(BATCH_ROWS) {
-        touched += diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
+        touched +=
+            diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
     }
     if touched > 0 {
         return Ok(touched);
@@ -466,7 +490,11 @@ pub fn list(
                 .filter(subscriptions::company_id.eq(company))
                 .filter(subscriptions::active.eq(true))
                 .filter(grains::added_in.le(slices::current_version))
-                .filter(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())))
+                .filter(
+                    grains::removed_in
+                        .is_null()
+                        .or(grains::removed_in.gt(slices::current_version.nullable())),
+                )
         };
         let page = rows().order(order).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
         return Ok((page, rows().count().get_result(conn)?));

@@ -48,7 +48,11 @@ pub fn replace(
 ) -> Result<(), StoreError> {
     let old = at(conn, slice_id, version)?;
     for (key, _gone) in old.iter().filter(|pair| !pairs.contains(pair)) {
-        let row = || slice_metadata::table.filter(slice_metadata::slice_id.eq(slice_id)).filter(slice_metadata::key.eq(key));
+        let row = || {
+            slice_metadata::table
+                .filter(slice_metadata::slice_id.eq(slice_id))
+                .filter(slice_metadata::key.eq(key))
+        };
         // Added and removed within one draft: it never was.
         diesel::delete(row().filter(slice_metadata::added_in.eq(version))).execute(conn)?;
         diesel::update(row().filter(slice_metadata::removed_in.is_null()))

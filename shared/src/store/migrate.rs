@@ -4,8 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::backend::Backend;
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
 use diesel::sqlite::Sqlite;
 use diesel::{RunQueryDsl as _, SqliteConnection};
@@ -46,7 +46,9 @@ fn apply(conn: &mut Connection, url: &DatabaseUrl) -> Result<Vec<String>, StoreE
             diesel::sql_query(format!("SELECT pg_advisory_unlock({ADVISORY_LOCK})")).execute(conn)?;
             applied
         }
-        (Connection::Sqlite(_), DatabaseUrl::Postgres(_)) => Err(StoreError::Internal("backend mismatch".to_owned())),
+        (Connection::Sqlite(_), DatabaseUrl::Postgres(_)) => {
+            Err(StoreError::Internal("backend mismatch".to_owned()))
+        }
     }
 }
 
@@ -74,8 +76,11 @@ where
     C: MigrationHarness<DB>,
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    let known: Vec<MigrationVersion<'static>> =
-        MigrationSource::<DB>::migrations(source).map_err(failed)?.iter().map(|migration| migration.name().version().as_owned()).collect();
+    let known: Vec<MigrationVersion<'static>> = MigrationSource::<DB>::migrations(source)
+        .map_err(failed)?
+        .iter()
+        .map(|migration| migration.name().version().as_owned())
+        .collect();
     let applied = conn.applied_migrations().map_err(failed)?;
     match applied.iter().find(|version| !known.contains(version)) {
         Some(unknown) => Err(StoreError::NewerSchema(unknown.to_string())),
@@ -90,7 +95,9 @@ fn lock_beside(path: &Path) -> Result<File, StoreError> {
     let file = File::options().create(true).append(true).mode(0o600).open(&name).map_err(|error| {
         StoreError::Unavailable(format!("cannot open {}: {error}", Path::new(&name).display()))
     })?;
-    file.lock().map_err(|error| StoreError::Unavailable(format!("cannot lock the database for migration: {error}")))?;
+    file.lock().map_err(|error| {
+        StoreError::Unavailable(format!("cannot lock the database for migration: {error}"))
+    })?;
     Ok(file)
 }
 

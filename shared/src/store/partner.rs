@@ -63,7 +63,12 @@ fn ensure(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<(), S
 ///
 /// # Errors
 /// [`StoreError::Reference`] when the primary's company is unknown.
-pub fn set_candidate(conn: &mut Connection, primary_id: Id, key: &[u8], now: Timestamp) -> Result<(), StoreError> {
+pub fn set_candidate(
+    conn: &mut Connection,
+    primary_id: Id,
+    key: &[u8],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     ensure(conn, primary_id, now)?;
     diesel::update(partners::table.find(primary_id))
         .set((partners::candidate_key.eq(key), partners::updated_at.eq(now)))
@@ -100,7 +105,9 @@ pub fn set_sync2(conn: &mut Connection, primary_id: Id, sync2: bool) -> Result<(
 /// What SQL reports.
 pub fn raise_fence(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<i64, StoreError> {
     ensure(conn, primary_id, now)?;
-    diesel::update(partners::table.find(primary_id)).set(partners::fence.eq(partners::fence + 1)).execute(conn)?;
+    diesel::update(partners::table.find(primary_id))
+        .set(partners::fence.eq(partners::fence + 1))
+        .execute(conn)?;
     Ok(partners::table.find(primary_id).select(partners::fence).first(conn)?)
 }
 

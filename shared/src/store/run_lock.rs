@@ -48,7 +48,8 @@ impl Store {
 }
 
 fn lock_file(path: &std::path::Path) -> Result<Option<RunLock>, StoreError> {
-    let failed = |error: std::io::Error| StoreError::Unavailable(format!("cannot lock {}: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| StoreError::Unavailable(format!("cannot lock {}: {error}", path.display()));
     let file = File::options().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(RunLock { _held: Held::File { _file: file } })),

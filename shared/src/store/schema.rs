@@ -218,6 +218,20 @@ diesel::joinable!(slice_versions -> slices (slice_id));
 diesel::joinable!(subscriptions -> slices (slice_id));
 diesel::joinable!(grains -> slices (slice_id));
 diesel::allow_tables_to_appear_in_same_query!(
-    companies, users, settings, keyring, sessions, api_keys, mint_replies, slices, slice_versions, slice_metadata,
-    grains, grain_chunks, subscriptions, activity, partners, sync_runs,
+    companies,
+    users,
+    settings,
+    keyring,
+    sessions,
+    api_keys,
+    mint_replies,
+    slices,
+    slice_versions,
+    slice_metadata,
+    grains,
+    grain_chunks,
+    subscriptions,
+    activity,
+    partners,
+    sync_runs,
 );

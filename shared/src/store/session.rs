@@ -80,9 +80,11 @@ pub fn touch(conn: &mut Connection, id: Id, now: Timestamp) -> Result<(), StoreE
 /// # Errors
 /// What SQL reports.
 pub fn end_all(conn: &mut Connection, user_id: i64, now: Timestamp) -> Result<(), StoreError> {
-    diesel::update(sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null()))
-        .set(sessions::ended_at.eq(now))
-        .execute(conn)?;
+    diesel::update(
+        sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null()),
+    )
+    .set(sessions::ended_at.eq(now))
+    .execute(conn)?;
     Ok(())
 }
 
@@ -91,7 +93,9 @@ pub fn end_all(conn: &mut Connection, user_id: i64, now: Timestamp) -> Result<()
 /// # Errors
 /// What SQL reports.
 pub fn forget_expired(conn: &mut Connection, user_id: i64, now: Timestamp) -> Result<(), StoreError> {
-    diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::expires_at.lt(now)))
-        .execute(conn)?;
+    diesel::delete(
+        sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::expires_at.lt(now)),
+    )
+    .execute(conn)?;
     Ok(())
 }

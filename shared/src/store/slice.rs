@@ -87,11 +87,9 @@ const PUBLISHED: PublishedColumns = (
 /// The published version of each slice: one definition of "current".
 macro_rules! with_published {
     () => {
-        slices::table.inner_join(
-            slice_versions::table.on(slice_versions::slice_id
-                .eq(slices::id)
-                .and(slice_versions::version.eq(slices::current_version))),
-        )
+        slices::table.inner_join(slice_versions::table.on(
+            slice_versions::slice_id.eq(slices::id).and(slice_versions::version.eq(slices::current_version)),
+        ))
     };
 }
 
@@ -117,7 +115,11 @@ pub fn find(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreErro
 /// # Errors
 /// What SQL reports.
 pub fn view(conn: &mut Connection, id: Id) -> Result<Option<SliceView>, StoreError> {
-    Ok(with_published!().filter(slices::id.eq(id)).select((slices::all_columns, PUBLISHED)).first(conn).optional()?)
+    Ok(with_published!()
+        .filter(slices::id.eq(id))
+        .select((slices::all_columns, PUBLISHED))
+        .first(conn)
+        .optional()?)
 }
 
 /// The slice of this name, ignoring case.
@@ -205,7 +207,13 @@ pub fn set_lock(
 ///
 /// # Errors
 /// What SQL reports.
-pub fn switch(conn: &mut Connection, id: Id, from: i64, version: i64, now: Timestamp) -> Result<bool, StoreError> {
+pub fn switch(
+    conn: &mut Connection,
+    id: Id,
+    from: i64,
+    version: i64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let switched = diesel::update(slices::table.find(id).filter(slices::current_version.eq(from)))
         .set((slices::current_version.eq(version), slices::updated_at.eq(now)))
         .execute(conn)?;
@@ -216,11 +224,20 @@ pub fn switch(conn: &mut Connection, id: Id, from: i64, version: i64, now: Times
 ///
 /// # Errors
 /// What SQL reports.
-pub fn set_sync_status(conn: &mut Connection, id: Id, status: &str, now: Timestamp) -> Result<(), StoreError> {
+pub fn set_sync_status(
+    conn: &mut Connection,
+    id: Id,
+    status: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let target = slices::table.find(id);
     match status {
         "updating" => diesel::update(target)
-            .set((slices::sync_status.eq(status), slices::last_sync_attempt.eq(now), slices::updated_at.eq(now)))
+            .set((
+                slices::sync_status.eq(status),
+                slices::last_sync_attempt.eq(now),
+                slices::updated_at.eq(now),
+            ))
             .execute(conn)?,
         "success" => diesel::update(target)
             .set((slices::sync_status.eq(status), slices::last_good_sync.eq(now), slices::updated_at.eq(now)))
@@ -236,7 +253,13 @@ pub fn set_sync_status(conn: &mut Connection, id: Id, status: &str, now: Timesta
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when the name exists.
-pub fn rename(conn: &mut Connection, id: Id, name: &str, slice_type: &str, now: Timestamp) -> Result<(), StoreError> {
+pub fn rename(
+    conn: &mut Connection,
+    id: Id,
+    name: &str,
+    slice_type: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     diesel::update(slices::table.find(id))
         .set((
             slices::name.eq(name),

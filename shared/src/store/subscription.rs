@@ -90,7 +90,8 @@ pub fn list(
         rows = rows.filter(subscriptions::company_id.eq(id));
         all = all.filter(subscriptions::company_id.eq(id));
     }
-    let page = rows.order((subscriptions::name_key, subscriptions::id)).offset(offset).limit(limit).load(conn)?;
+    let page =
+        rows.order((subscriptions::name_key, subscriptions::id)).offset(offset).limit(limit).load(conn)?;
     Ok((page, all.get_result(conn)?))
 }
 

@@ -44,7 +44,9 @@ pub struct SyncRunRow {
 /// What SQL reports.
 pub fn start(conn: &mut Connection, row: &SyncRunRow) -> Result<(), StoreError> {
     diesel::update(
-        sync_runs::table.filter(sync_runs::primary_id.eq(row.primary_id)).filter(sync_runs::state.eq("running")),
+        sync_runs::table
+            .filter(sync_runs::primary_id.eq(row.primary_id))
+            .filter(sync_runs::state.eq("running")),
     )
     .set((sync_runs::state.eq("interrupted"), sync_runs::finished_at.eq(row.started_at)))
     .execute(conn)?;

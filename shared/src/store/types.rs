@@ -174,4 +174,3 @@ impl FromSql<SqlTime, Pg> for Timestamp {
             .ok_or_else(|| "time out of range".into())
     }
 }
-

@@ -199,7 +199,12 @@ pub fn delete(conn: &mut Connection, id: i64) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// What SQL reports.
-pub fn rename_sync_user(conn: &mut Connection, id: i64, username: &str, now: Timestamp) -> Result<(), StoreError> {
+pub fn rename_sync_user(
+    conn: &mut Connection,
+    id: i64,
+    username: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     diesel::update(users::table.find(id))
         .set((
             users::username.eq(username),

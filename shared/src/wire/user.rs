@@ -31,7 +31,9 @@ impl Role {
 
     /// `None` for a number that is no role.
     pub fn from_number(number: i64) -> Option<Self> {
-        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync].into_iter().find(|role| role.number() == number)
+        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync]
+            .into_iter()
+            .find(|role| role.number() == number)
     }
 
     /// 100 or 110: the node's own staff.

@@ -35,7 +35,10 @@ pub(super) async fn list_by_slice(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let (id, query) = (path_id(&id, "slice")?, Query::of(&request)?);
-    reply::ok(&request, &service::list_by_slice(&node, &who, id, query.paging(), query.flag("payload")).await?)
+    reply::ok(
+        &request,
+        &service::list_by_slice(&node, &who, id, query.paging(), query.flag("payload")).await?,
+    )
 }
 
 pub(super) async fn view(

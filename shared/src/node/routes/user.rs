@@ -6,7 +6,11 @@ use crate::node::query::Query;
 use crate::node::service::user as service;
 use crate::node::{Error, Node, Principal, body, reply};
 
-pub(super) async fn me(request: HttpRequest, node: web::Data<Node>, who: Principal) -> Result<HttpResponse, Error> {
+pub(super) async fn me(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
     reply::ok(&request, &service::me(&node, &who).await?)
 }
 

@@ -31,7 +31,8 @@ pub async fn mint_for(node: &Node, company_id: Id, by: &str) -> Result<ApiKey, E
     let ring = node.seals.as_ref().ok_or(Error::WrongServerRole)?;
     let (kid, key) = ring.active();
     let (kid, key) = (kid.to_owned(), key.clone());
-    let (random, now, server_id, by) = (node.random.clone(), node.clock.now(), node.server_id(), by.to_owned());
+    let (random, now, server_id, by) =
+        (node.random.clone(), node.clock.now(), node.server_id(), by.to_owned());
     let credential = Credential::fresh(server_id, &random);
     let key_id = credential.key_id().ok_or_else(|| Error::Internal("a fresh key has no id".to_owned()))?;
     node.store
@@ -71,7 +72,9 @@ pub async fn mint_for(node: &Node, company_id: Id, by: &str) -> Result<ApiKey, E
 fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timestamp) -> Result<i64, Error> {
     if let Some(user) = store::user::find_sync_user(conn, company_id)? {
         if !user.active {
-            return Err(Error::Conflict("the company's sync user was switched off by staff: nothing was minted".to_owned()));
+            return Err(Error::Conflict(
+                "the company's sync user was switched off by staff: nothing was minted".to_owned(),
+            ));
         }
         store::user::rename_sync_user(conn, user.id, username, now)?;
         // A sync user that was made by hand may have logged in with a password.

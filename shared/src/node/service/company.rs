@@ -7,10 +7,10 @@ use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::{CompanyRow, name_key};
 use crate::store::{self, Connection, StoreError};
+use crate::wire::Id;
 use crate::wire::company::{Company, CreateCompany, UpdateCompany};
 use crate::wire::page::{Page, Paging};
 use crate::wire::server::ServerRole;
-use crate::wire::Id;
 
 const MISSING: Error = Error::NotFound("Company does not exist.");
 
@@ -88,7 +88,8 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Company, Error
             let row = store::company::find(conn, id)?.ok_or(MISSING)?;
             let mut company = with_sync_users(conn, vec![row])?.pop().ok_or(MISSING)?;
             let (users, _total) = store::user::list(conn, Some(id), 0, i64::from(u16::MAX))?;
-            company.users = (!users.is_empty()).then(|| users.into_iter().map(super::user::to_wire).collect());
+            company.users =
+                (!users.is_empty()).then(|| users.into_iter().map(super::user::to_wire).collect());
             Ok(company)
         })
         .await
@@ -133,7 +134,9 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
         who.require_staff()?;
     }
     if body.active == Some(false) && id == node.server_id() {
-        return Err(Error::Conflict("this company owns the server: switched off, it would lock everybody out".to_owned()));
+        return Err(Error::Conflict(
+            "this company owns the server: switched off, it would lock everybody out".to_owned(),
+        ));
     }
     let now = node.clock.now();
     node.store
@@ -169,9 +172,9 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
         .write(move |conn| match store::company::delete(conn, id) {
             Ok(true) => Ok(()),
             Ok(false) => Err(MISSING),
-            Err(StoreError::Reference(_)) => {
-                Err(Error::Conflict("Company has users, subscriptions or slices: delete them first.".to_owned()))
-            }
+            Err(StoreError::Reference(_)) => Err(Error::Conflict(
+                "Company has users, subscriptions or slices: delete them first.".to_owned(),
+            )),
             Err(other) => Err(other.into()),
         })
         .await
@@ -250,7 +253,10 @@ fn address(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-pub(super) fn with_sync_users(conn: &mut Connection, rows: Vec<CompanyRow>) -> Result<Vec<Company>, StoreError> {
+pub(super) fn with_sync_users(
+    conn: &mut Connection,
+    rows: Vec<CompanyRow>,
+) -> Result<Vec<Company>, StoreError> {
     let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
     let sync_users: HashMap<Id, i64> = store::company::sync_users(conn, &ids)?.into_iter().collect();
     Ok(rows

@@ -185,7 +185,12 @@ pub async fn view_by_key(
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine.
-pub async fn list(node: &Node, who: &Principal, mut paging: Paging, with_payload: bool) -> Result<Page<Grain>, Error> {
+pub async fn list(
+    node: &Node,
+    who: &Principal,
+    mut paging: Paging,
+    with_payload: bool,
+) -> Result<Page<Grain>, Error> {
     who.require_company_admin()?;
     let scope = who.scope();
     node.store

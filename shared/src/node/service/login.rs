@@ -62,7 +62,9 @@ async fn by_password(node: &Node, username: String, password: Secret) -> Result<
     // Hashed before anything is judged: unknown, wrong and inactive take the same time.
     let matches = node.passwords.verify(password, hash).await?;
     match found {
-        Some((user, company_active)) if matches && user.active && company_active => start_session(node, user).await,
+        Some((user, company_active)) if matches && user.active && company_active => {
+            start_session(node, user).await
+        }
         _ => Err(Error::LoginRefused),
     }
 }
@@ -173,7 +175,12 @@ fn person_token(node: &Node, user: &UserRow, session: Id, now: Timestamp) -> Res
     sign(node, user, user.id.to_string(), user.generation, Some(session), now)
 }
 
-fn machine_token(node: &Node, user: &UserRow, key: &ApiKeyRow, now: Timestamp) -> Result<(String, String), Error> {
+fn machine_token(
+    node: &Node,
+    user: &UserRow,
+    key: &ApiKeyRow,
+    now: Timestamp,
+) -> Result<(String, String), Error> {
     sign(node, user, crate::crypto::api_key::username(key.key_id), key.generation, None, now)
 }
 
@@ -201,6 +208,7 @@ fn sign(
         generation,
         sid: session,
     };
-    let token = token::sign(&node.tokens, &claims).ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
+    let token = token::sign(&node.tokens, &claims)
+        .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
     Ok((token, expires.get().format("%Y-%m-%dT%H:%M:%SZ").to_string()))
 }

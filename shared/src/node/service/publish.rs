@@ -50,8 +50,9 @@ pub async fn refresh(node: &Node, who: &Principal, id: Id) -> Result<Published, 
 
 /// Makes the draft the published version, unless it changes nothing.
 fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result<Published, Error> {
-    let base = store::version::find(conn, slice.id, slice.current_version)?
-        .ok_or_else(|| Error::Internal(format!("slice {} has no version {}", slice.id, slice.current_version)))?;
+    let base = store::version::find(conn, slice.id, slice.current_version)?.ok_or_else(|| {
+        Error::Internal(format!("slice {} has no version {}", slice.id, slice.current_version))
+    })?;
     let measured = measure(conn, &base)?;
     let published = |version: i64, changed: bool, count: i64, hash: String| Published {
         slice_id: slice.id,
@@ -92,7 +93,13 @@ fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result
 ///
 /// # Errors
 /// [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`], [`Error::Conflict`] while a draft is open.
-pub async fn file(node: &Node, by: &str, slice_id: Id, source: String, bytes: Vec<u8>) -> Result<Published, Error> {
+pub async fn file(
+    node: &Node,
+    by: &str,
+    slice_id: Id,
+    source: String,
+    bytes: Vec<u8>,
+) -> Result<Published, Error> {
     node.require_role(ServerRole::Primary)?;
     let (random, now, by) = (node.random.clone(), node.clock.now(), by.to_owned());
     let content = Sha256::digest(&bytes);

@@ -13,8 +13,8 @@ use crate::store::slice::{SliceRow, SliceView};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::page::{Page, Paging};
 use crate::wire::server::ServerRole;
-use crate::wire::user::Role;
 use crate::wire::slice::{CreateSlice, MetadataPair, SLICE_TYPES, Slice, VersionId};
+use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
 
 pub(super) const MISSING: Error = Error::NotFound("Slice not found.");
@@ -153,7 +153,8 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
         .read(move |conn| {
             let (views, total) = store::slice::list(conn, who.scope(), offset(&paging), paging.page_size)?;
             paging.items_total = total;
-            let slices = views.into_iter().map(|view| embed(conn, &who, view, now)).collect::<Result<_, Error>>()?;
+            let slices =
+                views.into_iter().map(|view| embed(conn, &who, view, now)).collect::<Result<_, Error>>()?;
             // The reference sends [] here, and null everywhere else.
             Ok(Page { data: Some(slices), paging })
         })
@@ -257,7 +258,11 @@ pub(super) fn shown_version(who: &Principal, row: &SliceRow) -> i64 {
     if who.role.is_staff() && is_own { row.current_version + 1 } else { row.current_version }
 }
 
-fn metadata(conn: &mut Connection, id: Id, version: i64) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+fn metadata(
+    conn: &mut Connection,
+    id: Id,
+    version: i64,
+) -> Result<Option<BTreeMap<String, String>>, StoreError> {
     let pairs = store::metadata::at(conn, id, version)?;
     Ok((!pairs.is_empty()).then(|| pairs.into_iter().collect()))
 }

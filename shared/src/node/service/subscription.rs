@@ -114,7 +114,12 @@ pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<
 ///
 /// # Errors
 /// As [`view`].
-pub async fn view_pair(node: &Node, who: &Principal, company_id: Id, slice_id: Id) -> Result<Subscription, Error> {
+pub async fn view_pair(
+    node: &Node,
+    who: &Principal,
+    company_id: Id,
+    slice_id: Id,
+) -> Result<Subscription, Error> {
     who.require_company(company_id)?;
     let now = node.clock.now();
     node.store
@@ -158,7 +163,9 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     who.require_staff()?;
     // On a secondary it would only come back with the next sync.
     node.require_role(ServerRole::Primary)?;
-    node.store.write(move |conn| if store::subscription::delete(conn, id)? { Ok(()) } else { Err(MISSING) }).await
+    node.store
+        .write(move |conn| if store::subscription::delete(conn, id)? { Ok(()) } else { Err(MISSING) })
+        .await
 }
 
 fn embed(conn: &mut Connection, row: SubscriptionRow, now: Timestamp) -> Result<Subscription, Error> {

@@ -7,8 +7,8 @@ use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
 use crate::store::{self, Connection, StoreError};
-use crate::wire::page::{Page, Paging};
 use crate::wire::Timestamp;
+use crate::wire::page::{Page, Paging};
 use crate::wire::user::{CreateUser, Role, UpdateUser, User};
 
 const MISSING: Error = Error::NotFound("User does not exist.");
@@ -89,7 +89,9 @@ pub async fn prepare(
     }
     let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, server_name];
     let password = passwords.policy().check(body.password, &own).map_err(|rejected| match rejected {
-        Rejected::TooShort => Error::Invalid(vec!["Password's value or length is less than allowed".to_owned()]),
+        Rejected::TooShort => {
+            Error::Invalid(vec!["Password's value or length is less than allowed".to_owned()])
+        }
         other => Error::BadRequest(other.to_string()),
     })?;
     let hash = passwords.hash(password, random).await?;
@@ -111,7 +113,12 @@ pub async fn prepare(
     })
 }
 
-fn refuse_taken(conn: &mut Connection, username: &str, email: Option<&str>, own: Option<i64>) -> Result<(), Error> {
+fn refuse_taken(
+    conn: &mut Connection,
+    username: &str,
+    email: Option<&str>,
+    own: Option<i64>,
+) -> Result<(), Error> {
     let others = |user: Option<UserRow>| user.is_some_and(|user| Some(user.id) != own);
     let name_taken = others(store::user::find_by_username(conn, username)?);
     let email_taken = match email {
@@ -245,7 +252,9 @@ fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
 fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), Error> {
     let is_last = row.role == Role::SuperAdmin.number() && store::user::count_active(conn, row.role)? <= 1;
     if row.active && is_last {
-        return Err(Error::Conflict("this is the last active super admin: make another one first".to_owned()));
+        return Err(Error::Conflict(
+            "this is the last active super admin: make another one first".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -95,7 +95,11 @@ pub fn count(conn: &mut Connection, slice: &SliceRow, version: i64) -> Result<i6
     }
 }
 
-fn measure_metadata(conn: &mut Connection, base: &VersionRow, measured: &mut Measured) -> Result<(), StoreError> {
+fn measure_metadata(
+    conn: &mut Connection,
+    base: &VersionRow,
+    measured: &mut Measured,
+) -> Result<(), StoreError> {
     let old = store::metadata::at(conn, base.slice_id, base.version)?;
     let new = store::metadata::at(conn, base.slice_id, base.version + 1)?;
     for (key, value) in old.iter().filter(|pair| !new.contains(pair)) {
@@ -113,7 +117,11 @@ fn measure_metadata(conn: &mut Connection, base: &VersionRow, measured: &mut Mea
 ///
 /// # Errors
 /// What the store reports.
-pub fn content_hashes(conn: &mut Connection, slice_id: Id, version: i64) -> Result<(String, String), StoreError> {
+pub fn content_hashes(
+    conn: &mut Connection,
+    slice_id: Id,
+    version: i64,
+) -> Result<(String, String), StoreError> {
     let mut hash = ContentHash::new();
     let mut after = None;
     loop {
