@@ -64,13 +64,13 @@ fn run(options: &Options) -> Result<()> {
     let demo = Demo::start(programs, folder)?;
     runtime.block_on(demo.story())?;
     if options.check {
-        return demo.stop();
+        return Ok(());
     }
     demo.explore(options.keep.is_some())?;
     say("\nPress Enter to stop both servers.")?;
     // Without a terminal this reads the end of input at once.
     std::io::stdin().read_line(&mut String::new())?;
-    demo.stop()
+    Ok(())
 }
 
 fn say(text: &str) -> Result<()> {
@@ -99,13 +99,12 @@ impl Server {
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let url = line.split_whitespace().find(|word| word.starts_with("http")).map(str::to_owned);
-        match url {
-            Some(url) => Ok(Self { child, url }),
-            None => {
-                let mut log = String::new();
-                fs::File::open(data_dir.with_extension("log"))?.read_to_string(&mut log)?;
-                Err(format!("{} did not start: {log}", program.display()).into())
-            }
+        if let Some(url) = url {
+            Ok(Self { child, url })
+        } else {
+            let mut log = String::new();
+            fs::File::open(data_dir.with_extension("log"))?.read_to_string(&mut log)?;
+            Err(format!("{} did not start: {log}", program.display()).into())
         }
     }
 }
@@ -182,7 +181,7 @@ impl Demo {
         say(&format!("   rotated ({})", took(start)))?;
         let keys = self.primary_command(&["apikey", "list", "--company", "Retail Parts"])?;
         for key in keys.as_array().into_iter().flatten() {
-            say(&format!("   generation {}: {}", key["generation"], text(key, "state")))?;
+            say(&format!("   generation {}: {}", text_of(key, "generation"), text(key, "state")))?;
         }
         self.sync()?;
         self.compare(&admin, &receiver, file_slice, item_slice).await?;
@@ -230,7 +229,7 @@ impl Demo {
         say(&format!(
             "   brake-pads: {apps} applications, {} KB of ACES, is version {} ({})",
             bytes.len() / 1000,
-            published["version"],
+            text_of(&published, "version"),
             took(start)
         ))
     }
@@ -243,19 +242,19 @@ impl Demo {
     fn sync(&self) -> Result<()> {
         let reports = self.secondary_command(&["sync", "Better Brakes"], None)?;
         let report = reports.get(0).ok_or("no report")?;
-        for slice in report["slices"].as_array().into_iter().flatten() {
+        for slice in report.get("slices").and_then(Value::as_array).into_iter().flatten() {
             let detail = match text(slice, "outcome") {
                 "changed" => format!(
                     "{} grain(s) in, {} out, {} KB",
-                    slice["grains_added"],
-                    slice["grains_removed"],
-                    slice["payload_bytes"].as_u64().unwrap_or_default() / 1000
+                    text_of(slice, "grains_added"),
+                    text_of(slice, "grains_removed"),
+                    slice.get("payload_bytes").and_then(Value::as_u64).unwrap_or_default() / 1000
                 ),
                 other => other.to_owned(),
             };
-            say(&format!("   {}: {detail} ({} ms)", text(slice, "slice"), slice["duration_ms"]))?;
+            say(&format!("   {}: {detail} ({} ms)", text(slice, "slice"), text_of(slice, "duration_ms")))?;
         }
-        say(&format!("   the whole sync took {} ms", report["duration_ms"]))
+        say(&format!("   the whole sync took {} ms", text_of(report, "duration_ms")))
     }
 
     /// Every grain over HTTP from both servers, and the file as `pull` writes it.
@@ -309,13 +308,6 @@ impl Demo {
             say("The data goes when the demo ends; --keep DIR keeps it.")
         }
     }
-
-    fn stop(self) -> Result<()> {
-        let (primary, secondary) = (self.primary, self.secondary);
-        drop(secondary);
-        drop(primary);
-        Ok(())
-    }
 }
 
 /// Brings the slice to `revision` of the sample, item by item, as a product-information system would.
@@ -345,6 +337,11 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// A member of any type, as JSON writes it.
+fn text_of(value: &Value, member: &str) -> String {
+    value.get(member).unwrap_or(&Value::Null).to_string()
+}
+
 fn took(start: Instant) -> String {
     let elapsed: Duration = start.elapsed();
     format!("{} ms", elapsed.as_millis())
@@ -364,9 +361,13 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String> {
     let output = child.wait_with_output()?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
-        return Err(
-            format!("{:?} ended with {}: {}", command.get_program(), output.status, error.trim()).into()
-        );
+        return Err(format!(
+            "{} ended with {}: {}",
+            command.get_program().display(),
+            output.status,
+            error.trim()
+        )
+        .into());
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,7 +1,15 @@
 //! The real binaries: output, exit codes, what a fault leaves behind, and what never reaches a log. They are built once,
 //! by the cargo that runs the tests.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::disallowed_methods,
+    reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
+)]
 
 mod canary;
 mod failure;

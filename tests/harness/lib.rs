@@ -1,6 +1,10 @@
 //! What tests and the demo start: databases, servers on free ports, sample data.
 
-#![allow(clippy::expect_used, reason = "a test that cannot set itself up should say where and stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set itself up should say where and stop"
+)]
 
 pub mod binaries;
 pub mod database;

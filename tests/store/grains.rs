@@ -167,7 +167,9 @@ async fn a_draft_is_measured_by_its_changes_and_equals_the_whole() {
             let measured = measure(conn, &base)?;
             assert_eq!((measured.grain_count, measured.payload_bytes, measured.changed), (20, 60, true));
             let mut whole = shared::crypto::set_hash::SetHash::default();
-            grains.iter().for_each(|grain| whole.add_grain(&grain.digest));
+            for grain in &grains {
+                whole.add_grain(&grain.digest);
+            }
             whole.add_pair("vcdb", "2026");
             assert_eq!(measured.set_hash, whole);
             Ok(())

@@ -154,13 +154,12 @@ async fn forward(
     let answer = outgoing.send().await.unwrap();
     let status = actix_web::http::StatusCode::from_u16(answer.status().as_u16()).unwrap();
     let honest = answer.bytes().await.unwrap().to_vec();
-    match lie(request.path(), honest.clone()) {
-        Some(text) => HttpResponse::build(status).content_type("application/json").body(text),
-        None => {
-            let half = bytes::Bytes::from(honest[..honest.len() / 2].to_vec());
-            let chunks = [Ok(half), Err(std::io::Error::other("cut"))];
-            HttpResponse::build(status).streaming(futures_util::stream::iter(chunks))
-        }
+    if let Some(text) = lie(request.path(), honest.clone()) {
+        HttpResponse::build(status).content_type("application/json").body(text)
+    } else {
+        let half = bytes::Bytes::from(honest[..honest.len() / 2].to_vec());
+        let chunks = [Ok(half), Err(std::io::Error::other("cut"))];
+        HttpResponse::build(status).streaming(futures_util::stream::iter(chunks))
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn run(global: &Global, command: Company) -> Result<(), Failure> {
                 sync_addr: String::new(),
                 active: true,
             };
-            let company = service::insert(&node, service::new_row(&node, body)?).await?;
+            let company = service::insert(&node, service::new_row(&node, &body)?).await?;
             output::print(global.json, &company, || format!("added \"{}\" ({})", company.name, company.id))
         }
         Company::List => {

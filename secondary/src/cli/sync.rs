@@ -133,37 +133,32 @@ fn summary(total: usize, failures: Vec<Failure>) -> Result<(), Failure> {
 
 fn text(report: &Report) -> String {
     let total = report.total();
-    let failed = report.failures().len();
-    let mut line = format!(
+    let mut lines = vec![format!(
         "{}: {} slice(s), {} changed, {} failed; {} grain(s) in, {} out, {} in {} ms ({})",
         report.primary,
         report.slices.len(),
         report.changed(),
-        failed,
+        report.failures().len(),
         total.grains_added,
         total.grains_removed,
         output::size(total.payload_bytes),
         report.duration_ms,
         report.protocol
-    );
+    )];
     for slice in &report.slices {
-        if matches!(slice.outcome, Outcome::Gone) {
-            line.push_str(&format!(
-                "\n  {}: no longer offered by the primary; the last copy stays",
-                slice.slice
-            ));
-        }
-        if let Outcome::Changed(change) = &slice.outcome {
-            line.push_str(&format!(
-                "\n  {}: {} in, {} out, {}",
-                slice.slice,
+        let detail = match &slice.outcome {
+            Outcome::Unchanged | Outcome::Failed { .. } => continue,
+            Outcome::Gone => "no longer offered by the primary; the last copy stays".to_owned(),
+            Outcome::Changed(change) => format!(
+                "{} in, {} out, {}",
                 change.grains_added,
                 change.grains_removed,
                 output::size(change.payload_bytes)
-            ));
-        }
+            ),
+        };
+        lines.push(format!("  {}: {detail}", slice.slice));
     }
-    line
+    lines.join("\n")
 }
 
 /// Drawn on a terminal only.

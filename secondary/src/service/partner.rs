@@ -157,29 +157,26 @@ async fn remember(
         .node
         .store
         .write(move |conn| -> Result<CompanyRow, Error> {
-            let row = match store::company::find(conn, id)? {
-                Some(mut row) => {
-                    row.sync_addr = Some(addr);
-                    row.active = true;
-                    row.updated_at = now;
-                    store::company::update(conn, &row)?;
-                    row
-                }
-                None => {
-                    let name = free_company_name(conn, name, id)?;
-                    let row = CompanyRow {
-                        id,
-                        name_key: name_key(&name),
-                        name,
-                        sync_addr: Some(addr),
-                        active: true,
-                        key_generation: 0,
-                        created_at: now,
-                        updated_at: now,
-                    };
-                    store::company::insert(conn, &row)?;
-                    row
-                }
+            let row = if let Some(mut row) = store::company::find(conn, id)? {
+                row.sync_addr = Some(addr);
+                row.active = true;
+                row.updated_at = now;
+                store::company::update(conn, &row)?;
+                row
+            } else {
+                let name = free_company_name(conn, &name, id)?;
+                let row = CompanyRow {
+                    id,
+                    name_key: name_key(&name),
+                    name,
+                    sync_addr: Some(addr),
+                    active: true,
+                    key_generation: 0,
+                    created_at: now,
+                    updated_at: now,
+                };
+                store::company::insert(conn, &row)?;
+                row
             };
             store::partner::set_candidate(conn, id, &sealed, now)?;
             store::partner::promote(conn, id, &sealed, now)?;
@@ -190,7 +187,7 @@ async fn remember(
         .await
 }
 
-fn free_company_name(conn: &mut Connection, name: String, id: Id) -> Result<String, StoreError> {
+fn free_company_name(conn: &mut Connection, name: &str, id: Id) -> Result<String, StoreError> {
     let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
     let taken = store::company::find_by_name(conn, &name)?.is_some();
     Ok(if taken { format!("{name} ({id})") } else { name })

@@ -25,7 +25,7 @@ pub struct Global {
     /// Folder with the node's data, key and settings
     #[arg(long, global = true, env = "SANDPIPER_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Database: sqlite:///path/to/file.db or postgres://user@host/name [default: sandpiper.db in the data folder]
+    /// Database: <sqlite:///path/to/file.db> or <postgres://user@host/name> [default: sandpiper.db in the data folder]
     #[arg(long, global = true, env = "SANDPIPER_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
     /// Print one JSON document instead of text

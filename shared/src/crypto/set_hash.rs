@@ -1,4 +1,4 @@
-//! What a slice version contains, as one value that grows and shrinks with it: LtHash16 over the digests of grains and
+//! What a slice version contains, as one value that grows and shrinks with it: `LtHash16` over the digests of grains and
 //! metadata (design §5). Unlike the reference's hash it covers the payloads, and a change costs O(change).
 
 use sha2::{Digest as _, Sha256};
@@ -20,7 +20,7 @@ pub fn grain_digest(id: Id, grain_key: &str, encoding: &str, source: &str, paylo
     hash.finalize().into()
 }
 
-/// The LtHash16 state (Bellare-Micciancio; Lewi et al., "Securing update propagation with homomorphic hashing"):
+/// The `LtHash16` state (Bellare-Micciancio; Lewi et al., "Securing update propagation with homomorphic hashing"):
 /// the lane-wise sum modulo 2^16 of a 2048-byte BLAKE3 output per element.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetHash(Vec<u16>);
@@ -54,25 +54,25 @@ impl SetHash {
 
     /// Adds a grain by its digest.
     pub fn add_grain(&mut self, digest: &[u8]) {
-        self.apply(element(b"grain\0", &[digest]), u16::wrapping_add);
+        self.apply(&element(b"grain\0", &[digest]), u16::wrapping_add);
     }
 
     /// Takes a grain out.
     pub fn remove_grain(&mut self, digest: &[u8]) {
-        self.apply(element(b"grain\0", &[digest]), u16::wrapping_sub);
+        self.apply(&element(b"grain\0", &[digest]), u16::wrapping_sub);
     }
 
     /// Adds a metadata pair.
     pub fn add_pair(&mut self, key: &str, value: &str) {
-        self.apply(pair(key, value), u16::wrapping_add);
+        self.apply(&pair(key, value), u16::wrapping_add);
     }
 
     /// Takes a metadata pair out.
     pub fn remove_pair(&mut self, key: &str, value: &str) {
-        self.apply(pair(key, value), u16::wrapping_sub);
+        self.apply(&pair(key, value), u16::wrapping_sub);
     }
 
-    fn apply(&mut self, element: [u8; STATE], combine: fn(u16, u16) -> u16) {
+    fn apply(&mut self, element: &[u8; STATE], combine: fn(u16, u16) -> u16) {
         for (lane, bytes) in self.0.iter_mut().zip(element.chunks_exact(2)) {
             if let Ok(bytes) = bytes.try_into() {
                 *lane = combine(*lane, u16::from_le_bytes(bytes));
@@ -107,10 +107,14 @@ mod tests {
         #[test]
         fn order_does_not_matter_and_removal_undoes(digests: Vec<[u8; 32]>, extra: [u8; 32]) {
             let mut forward = SetHash::default();
-            digests.iter().for_each(|d| forward.add_grain(d));
+            for digest in &digests {
+                forward.add_grain(digest);
+            }
             let mut backward = SetHash::default();
             backward.add_grain(&extra);
-            digests.iter().rev().for_each(|d| backward.add_grain(d));
+            for digest in digests.iter().rev() {
+                backward.add_grain(digest);
+            }
             prop_assert_ne!(forward.digest(), backward.digest());
             backward.remove_grain(&extra);
             prop_assert_eq!(forward.digest(), backward.digest());

@@ -22,7 +22,7 @@ pub const GRAIN: usize = 80 * 1024 * 1024;
 /// A body that stops arriving holds a connection for this long.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// And one that drips, for this long: 64 MiB at 1 MBit/s.
-const READ_LIMIT: Duration = Duration::from_secs(600);
+const READ_LIMIT: Duration = Duration::from_mins(10);
 
 /// Reads the body as `T`; anything but JSON leaves it empty, and so fails validation, as in the reference.
 ///

@@ -114,11 +114,14 @@ fn check_role(setting: &SettingRow, role: ServerRole) -> Result<(), Misconfigure
     )))
 }
 
+/// Id and bytes of each key of a ring, newest first.
+type Secrets = Vec<(String, zeroize::Zeroizing<Vec<u8>>)>;
+
 fn secrets(
     root_key: &RootKey,
     keys: &[KeyRow],
     purpose: Purpose,
-) -> Result<(Vec<(String, zeroize::Zeroizing<Vec<u8>>)>, String), Misconfigured> {
+) -> Result<(Secrets, String), Misconfigured> {
     let rows = || keys.iter().filter(|row| row.purpose == purpose.as_str());
     let damaged = |id: &str| Misconfigured(format!("key {id} in the database is damaged: restore a backup"));
     let secrets = rows()

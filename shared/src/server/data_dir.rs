@@ -175,7 +175,8 @@ impl DataDir {
 
 fn require_private(path: &Path) -> Result<(), Misconfigured> {
     let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
-    if metadata.mode() & 0o077 == 0 {
+    let for_others = metadata.mode() & 0o077;
+    if for_others == 0 {
         return Ok(());
     }
     let shown = path.display();
@@ -187,6 +188,6 @@ fn network_file_system(path: &Path) -> Option<&'static str> {
     // linux/magic.h
     [(0x6969_i64, "NFS"), (0x517B, "SMB"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB2"), (0x5346_414F, "AFS")]
         .into_iter()
-        .find(|(magic, _name)| *magic == i64::from(kind) & 0xFFFF_FFFF)
+        .find(|(magic, _name)| *magic == kind & 0xFFFF_FFFF)
         .map(|(_magic, name)| name)
 }

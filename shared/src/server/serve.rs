@@ -113,7 +113,7 @@ where
     })
     .workers(std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)))
     .client_request_timeout(Duration::from_secs(10))
-    .keep_alive(Duration::from_secs(60))
+    .keep_alive(Duration::from_mins(1))
     .shutdown_timeout(10);
     let server = if options.signals { server } else { server.disable_signals() };
     let bind_error = |error| ServeError::Bind { listen, error };

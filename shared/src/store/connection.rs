@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
 use diesel::r2d2::ManageConnection;
 use diesel::{Connection as _, PgConnection, RunQueryDsl as _, SqliteConnection};
 
@@ -160,7 +160,6 @@ impl ManageConnection for Manager {
         if std::thread::panicking() {
             return true;
         }
-        use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
         match conn {
             Connection::Sqlite(conn) => AnsiTransactionManager::is_broken_transaction_manager(conn),
             Connection::Postgres(conn) => AnsiTransactionManager::is_broken_transaction_manager(conn),
@@ -206,13 +205,17 @@ fn sqlite_uri(path: &Path) -> String {
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
-                uri.push(char::from(*byte))
+                uri.push(char::from(*byte));
             }
-            other => uri.push_str(&format!("%{other:02X}")),
+            other => uri.extend(['%', hex_digit(other >> 4), hex_digit(other & 15)]),
         }
     }
     uri.push_str("?mode=rw");
     uri
+}
+
+fn hex_digit(half: u8) -> char {
+    char::from_digit(u32::from(half), 16).unwrap_or('0')
 }
 
 fn cannot_open(url: &DatabaseUrl, error: &diesel::ConnectionError) -> StoreError {

@@ -22,7 +22,7 @@ pub struct VersionRow {
     pub content_hash: String,
     /// The same over ids only.
     pub ids_hash: String,
-    /// LtHash16 state over grains and metadata.
+    /// `LtHash16` state over grains and metadata.
     pub set_hash: Vec<u8>,
     /// SHA-256 of `set_hash`.
     pub digest: Vec<u8>,

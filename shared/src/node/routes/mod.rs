@@ -88,6 +88,7 @@ pub fn servers() -> actix_web::Resource {
 ///
 /// # Errors
 /// Always [`Error::WrongServerRole`].
+#[expect(clippy::unused_async, reason = "a handler")]
 pub async fn wrong_server_role(_who: Principal) -> Result<HttpResponse, Error> {
     Err(Error::WrongServerRole)
 }

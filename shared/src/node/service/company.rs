@@ -19,7 +19,7 @@ const MISSING: Error = Error::NotFound("Company does not exist.");
 /// # Errors
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::Conflict`].
 pub async fn create(node: &Node, who: &Principal, body: CreateCompany) -> Result<Company, Error> {
-    let row = new_row(node, body)?;
+    let row = new_row(node, &body)?;
     who.require_staff()?;
     insert(node, row).await
 }
@@ -28,7 +28,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateCompany) -> Result
 ///
 /// # Errors
 /// [`Error::Invalid`].
-pub fn new_row(node: &Node, body: CreateCompany) -> Result<CompanyRow, Error> {
+pub fn new_row(node: &Node, body: &CreateCompany) -> Result<CompanyRow, Error> {
     let mut rules = Rules::default();
     rules.name("Name", body.name.trim(), 3);
     rules.check()?;

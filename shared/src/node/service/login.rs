@@ -147,26 +147,23 @@ async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Tim
 /// [`Error::LoginRefused`] for a token that is unknown, over, or whose login was ended.
 pub async fn refresh(node: &Node, token: &str) -> Result<RefreshedToken, Error> {
     let now = node.clock.now();
-    let (token, expires) = match refresh::open_machine(&node.tokens, token, now) {
-        Some(key_id) => {
-            let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
-            let (key, user, company_active) = found.ok_or(Error::LoginRefused)?;
-            if !(auth::accepts(&key, now) && user.active && company_active) {
-                return Err(Error::LoginRefused);
-            }
-            machine_token(node, &user, &key, now)?
+    let (token, expires) = if let Some(key_id) = refresh::open_machine(&node.tokens, token, now) {
+        let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
+        let (key, user, company_active) = found.ok_or(Error::LoginRefused)?;
+        if !(auth::accepts(&key, now) && user.active && company_active) {
+            return Err(Error::LoginRefused);
         }
-        None => {
-            let sha256 = refresh::sha256(token);
-            let found = node.store.read(move |conn| store::session::find_by_token(conn, &sha256)).await?;
-            let (session, user, company_active) = found.ok_or(Error::LoginRefused)?;
-            let live = session.ended_at.is_none() && now < session.expires_at;
-            if !(live && user.active && company_active) {
-                return Err(Error::LoginRefused);
-            }
-            node.store.write(move |conn| store::session::touch(conn, session.id, now)).await?;
-            person_token(node, &user, session.id, now)?
+        machine_token(node, &user, &key, now)?
+    } else {
+        let sha256 = refresh::sha256(token);
+        let found = node.store.read(move |conn| store::session::find_by_token(conn, &sha256)).await?;
+        let (session, user, company_active) = found.ok_or(Error::LoginRefused)?;
+        let live = session.ended_at.is_none() && now < session.expires_at;
+        if !(live && user.active && company_active) {
+            return Err(Error::LoginRefused);
         }
+        node.store.write(move |conn| store::session::touch(conn, session.id, now)).await?;
+        person_token(node, &user, session.id, now)?
     };
     Ok(RefreshedToken { token, expires })
 }

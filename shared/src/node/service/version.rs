@@ -17,7 +17,7 @@ pub struct Measured {
     pub grain_count: i64,
     /// Bytes of their payload texts.
     pub payload_bytes: i64,
-    /// LtHash16 over grains and metadata.
+    /// `LtHash16` over grains and metadata.
     pub set_hash: SetHash,
     /// Whether it differs from the version before.
     pub changed: bool,
@@ -128,7 +128,9 @@ pub fn content_hashes(
         let page = store::grain::index_page(conn, slice_id, version, after, PAGE)?;
         let Some((last, _digest)) = page.last() else { break };
         after = Some(*last);
-        page.iter().for_each(|(id, _digest)| hash.id(*id));
+        for (id, _digest) in &page {
+            hash.id(*id);
+        }
     }
     let metadata = store::metadata::at(conn, slice_id, version)?;
     Ok(hash.finish(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))))
