@@ -239,6 +239,61 @@ async fn bodies_of_any_kind_get_an_answer() {
 }
 
 #[tokio::test]
+async fn nobody_can_lock_everybody_out() {
+    let (primary, staff) = start(TestDatabase::sqlite()).await;
+    let own = format!("/v1/companies/{}", primary.server_id);
+    let (status, answer) = staff.call("PATCH", &own, Some(json!({ "active": false }))).await;
+    assert_eq!(status, 409, "{answer}");
+    let (status, answer) = staff.call("PATCH", "/v1/users/1", Some(json!({ "active": false }))).await;
+    assert!(
+        status == 409 && answer["message"].as_str().unwrap().contains("last active super admin"),
+        "{answer}"
+    );
+    assert_eq!(staff.call("DELETE", "/v1/users/1", None).await.0, 403);
+    assert_eq!(staff.get("/me").await.0, 200);
+    // What a switched-off user had does not come back with him.
+    let company = primary.add_company("Retail Parts", "anna").await;
+    let anna = Caller::password(&primary.url, "anna", tests::node::COMPANY_ADMIN_PASSWORD).await;
+    let users = staff.get(&format!("/v1/companies/{company}")).await.1;
+    let path = format!("/v1/users/{}", users["users"][0]["id"]);
+    for active in [false, true] {
+        assert_eq!(staff.call("PATCH", &path, Some(json!({ "active": active }))).await.0, 200);
+        assert_eq!(anna.get("/me").await.0, 401, "active: {active}");
+    }
+    let again = Caller::password(&primary.url, "anna", tests::node::COMPANY_ADMIN_PASSWORD).await;
+    assert_eq!(again.get("/me").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_is_indexed_has_a_bound_on_both_databases() {
+    for database in TestDatabase::each("what_is_indexed_has_a_bound") {
+        let (primary, staff) = start(database).await;
+        let company = primary.add_company("Retail Parts", "anna").await;
+        let slice = primary.add_slice("items", "pies-items", &json!({}), company).await;
+        let long: String = (0..9_000).map(|n| char::from(b'a' + u8::try_from(n * 7 % 26).unwrap())).collect();
+        for (path, body) in [
+            (
+                "/v1/grains",
+                json!({ "slice_id": slice, "grain_key": long, "encoding": "raw", "payload": "x" }),
+            ),
+            (
+                "/v1/slices",
+                json!({ "name": "other", "slice_type": "aces-file", "metadata": { (long.clone()): "x" } }),
+            ),
+            ("/v1/companies", json!({ "name": "Other", "sync_addr": format!("http://{long}") })),
+        ] {
+            let (status, answer) = staff.call("POST", path, Some(body)).await;
+            assert_eq!(status, 400, "{path}: {answer}");
+        }
+        let value = json!({ "name": "long value", "slice_type": "aces-file", "metadata": { "k": long } });
+        assert_eq!(staff.call("POST", "/v1/slices", Some(value)).await.0, 201);
+        for path in ["/v1/slices/name/a%00b", "/v1/subs/name/%00", &format!("/v1/grains/{slice}/%00")] {
+            assert_eq!(staff.get(path).await.0, 400, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lock_has_an_owner_and_a_second_editor_is_told() {
     let (primary, staff) = start(TestDatabase::sqlite()).await;
     let company = primary.add_company("Retail Parts", "anna").await;

@@ -117,6 +117,38 @@ async fn parallel_mints_leave_one_sync_user_and_one_working_key() {
     }
 }
 
+/// The reference lets staff make a sync user by hand, with a password.
+#[tokio::test]
+async fn a_sync_user_made_by_hand_loses_its_sessions_with_the_first_mint_and_stays_off_when_staff_says_so() {
+    let primary = TestPrimary::start().await;
+    let company = primary.add_company("Retail Parts", "companyadmin").await;
+    let admin = token_of(&primary.url, "companyadmin", COMPANY_ADMIN_PASSWORD).await;
+    let robot = json!({
+        "first_name": "Robot", "last_name": "Robot", "username": "robot", "email": "robot@example.com",
+        "password": COMPANY_ADMIN_PASSWORD, "password_confirm": COMPANY_ADMIN_PASSWORD, "company_id": company, "role": 200,
+    });
+    let robot: Value = primary.admin.post("/v1/users", &robot).await.unwrap();
+    let login =
+        post(&primary.url, "/login", &json!({ "username": "robot", "password": COMPANY_ADMIN_PASSWORD }))
+            .await;
+    let (token, refresh) =
+        (login.body["token"].as_str().unwrap(), login.body["refresh_token"].as_str().unwrap());
+    assert_eq!(get(&primary.url, "/me", token).await.status, 200);
+    let key = mint(&primary.url, &admin).await;
+    assert_eq!(get(&primary.url, "/me", token).await.status, 401);
+    assert_eq!(get(&primary.url, &format!("/refresh/{refresh}"), "").await.status, 401);
+    let machine = key_login(&primary.url, &key).await.body["token"].as_str().unwrap().to_owned();
+    assert_eq!(get(&primary.url, "/me", &machine).await.body["id"], robot["id"], "the same user");
+    let http = reqwest::Client::new();
+    let staff = token_of(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
+    let path = format!("{}/v1/users/{}", primary.url, robot["id"]);
+    let off = send(http.patch(path).bearer_auth(&staff).json(&json!({ "active": false }))).await;
+    assert_eq!(off.status, 200);
+    assert_eq!(key_login(&primary.url, &key).await.status, 401);
+    let minted = send(http.post(format!("{}/v1/apikey", primary.url)).bearer_auth(&admin)).await;
+    assert_eq!(minted.status, 409, "a tenant does not undo it by minting: {minted:?}");
+}
+
 #[tokio::test]
 async fn machines_and_secondaries_do_not_mint() {
     let primary = TestPrimary::start().await;

@@ -8,6 +8,7 @@
 
 pub mod binaries;
 pub mod database;
+pub mod liar;
 pub mod node;
 pub mod postgres;
 pub mod sample;

@@ -310,7 +310,7 @@ async fn published_grains(node: &Node, slice: Id) -> Vec<Value> {
                 let rows = store::grain::page(conn, slice, version, after, 1_000)?;
                 let Some(last) = rows.last() else { return Ok(grains) };
                 after = Some(last.id);
-                for (row, payload) in store::grain::with_payloads(conn, rows)? {
+                for (row, payload) in store::payload::of_rows(conn, rows)? {
                     grains.push(json!({
                         "id": row.id, "slice_id": row.slice_id, "grain_key": row.grain_key, "source": row.source,
                         "encoding": row.encoding, "payload_len": row.payload_len, "payload": payload,

@@ -249,7 +249,12 @@ async fn the_command_line_of_the_reference_works_against_both_our_servers() {
                 token.clear();
                 body["password"] = json!(tests::ADMIN.1);
             }
-            let exchange = renamed(exchange, &primary, is_secondary);
+            let mut exchange = renamed(exchange, &primary, is_secondary);
+            if exchange.status == 500 && exchange.path.starts_with("/v1/sync/") {
+                // A company without a key or of no such id: the reference panics (gap B8), we say what is missing.
+                exchange.status = 404;
+                exchange.answer = json!({ "message": "" });
+            }
             play(url, &mut token, &exchange, &body).await;
         }
         assert!(connected);

@@ -143,8 +143,8 @@ async fn payloads_of_any_size_come_back_as_they_were() {
                 let row = store::grain::find(conn, slice, 1, id)?.unwrap();
                 assert_eq!(usize::try_from(row.payload_bytes).unwrap(), payload.len());
                 assert_eq!(usize::try_from(row.payload_len).unwrap(), payload.chars().count());
-                assert!(store::grain::payload(conn, &row)? == payload, "{size}");
-                assert!(store::grain::with_payloads(conn, vec![row])?[0].1 == payload, "{size}");
+                assert!(store::payload::of_row(conn, &row)? == payload, "{size}");
+                assert!(store::payload::of_rows(conn, vec![row])?[0].1 == payload, "{size}");
             }
             Ok(())
         })

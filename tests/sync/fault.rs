@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use secondary::sync::Outcome;
 use serde_json::{Value, json};
 use shared::node::Error;
 use shared::store;
+use tests::liar::{Liar, Lie};
 use tests::{Pair, TestSecondary};
 
 use super::{change, is_unchanged};
@@ -104,65 +104,6 @@ async fn a_bad_key_brought_by_hand_does_not_cost_the_good_one() {
     pair.sync().await;
 }
 
-/// Stands between the pair and changes answers.
-struct Liar {
-    url: String,
-    handle: actix_web::dev::ServerHandle,
-}
-
-type Lie = Arc<dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>> + Send + Sync>;
-
-impl Liar {
-    /// `lie` gets path and honest body; `None` breaks the connection off in the middle.
-    fn start(upstream: String, lie: Lie) -> Self {
-        let http = reqwest::Client::new();
-        let server = HttpServer::new(move || {
-            let (http, upstream, lie) = (http.clone(), upstream.clone(), Arc::clone(&lie));
-            App::new().app_data(web::PayloadConfig::new(1 << 28)).default_service(web::to(
-                move |request: HttpRequest, body: web::Bytes| {
-                    let (http, upstream, lie) = (http.clone(), upstream.clone(), Arc::clone(&lie));
-                    async move { forward(request, body, http, upstream, lie).await }
-                },
-            ))
-        })
-        .workers(1)
-        .disable_signals()
-        .bind(("127.0.0.1", 0))
-        .unwrap();
-        let url = format!("http://{}", server.addrs()[0]);
-        let server = server.run();
-        let handle = server.handle();
-        tokio::spawn(server);
-        Self { url, handle }
-    }
-}
-
-async fn forward(
-    request: HttpRequest,
-    body: web::Bytes,
-    http: reqwest::Client,
-    upstream: String,
-    lie: Lie,
-) -> HttpResponse {
-    let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
-    let mut outgoing = http.request(method, format!("{upstream}{}", request.uri())).body(body);
-    for name in ["authorization", "content-type", "user-agent"] {
-        if let Some(value) = request.headers().get(name) {
-            outgoing = outgoing.header(name, value.to_str().unwrap());
-        }
-    }
-    let answer = outgoing.send().await.unwrap();
-    let status = actix_web::http::StatusCode::from_u16(answer.status().as_u16()).unwrap();
-    let honest = answer.bytes().await.unwrap().to_vec();
-    if let Some(text) = lie(request.path(), honest.clone()) {
-        HttpResponse::build(status).content_type("application/json").body(text)
-    } else {
-        let half = bytes::Bytes::from(honest[..honest.len() / 2].to_vec());
-        let chunks = [Ok(half), Err(std::io::Error::other("cut"))];
-        HttpResponse::build(status).streaming(futures_util::stream::iter(chunks))
-    }
-}
-
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
@@ -228,6 +169,46 @@ async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
                 let at = lines.iter().position(|line| line.contains("\"grain\"")).unwrap();
                 lines.insert(at, lines[at]);
                 Some((lines.join("\n") + "\n").into_bytes())
+            }),
+        ),
+        (
+            "more grains than announced",
+            Arc::new(|path, body| {
+                if !path.ends_with("/feed") {
+                    return Some(body);
+                }
+                let body = text(body);
+                let (head, _end) = body.rsplit_once("\"end\"").unwrap();
+                let extra: String = (0..50)
+                    .map(|n| {
+                        let id = shared::clock::Random::System.id();
+                        let key = format!("extra-{n}");
+                        let digest = shared::crypto::set_hash::grain_digest(id, &key, "raw", "", "x");
+                        let grain = json!({ "grain": {
+                            "id": id, "grain_key": key, "source": "", "encoding": "raw",
+                            "digest": data_encoding::HEXLOWER.encode(&digest), "payload": "x",
+                        }});
+                        format!("{grain}\n")
+                    })
+                    .collect();
+                Some(format!("{head}{extra}\"end\"\n").into_bytes())
+            }),
+        ),
+        (
+            "metadata twice",
+            Arc::new(|_path, body| {
+                let pair = "{\"key\":\"vcdb\",\"val\":\"2026-11-30\"}";
+                Some(text(body).replace(pair, &format!("{pair},{pair}")).into_bytes())
+            }),
+        ),
+        (
+            "a name that clears the screen",
+            Arc::new(|_path, body| {
+                Some(
+                    text(body)
+                        .replace("\"slice_name\":\"items\"", "\"slice_name\":\"\\u001b[2J\"")
+                        .into_bytes(),
+                )
             }),
         ),
         (
@@ -328,5 +309,5 @@ async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
         tests::node::all_grains(&pair.primary.admin, slice).await
     );
     assert!(is_unchanged(&secondary.sync(pair.primary.server_id).await.unwrap()));
-    liar.handle.stop(false).await;
+    liar.stop().await;
 }

@@ -6,6 +6,7 @@ use secondary::sync::{Outcome, Progress};
 use serde_json::{Value, json};
 use shared::node::Error;
 use shared::store;
+use tests::liar::Liar;
 use tests::{Pair, TestPrimary};
 
 use super::{change, is_unchanged, pairs};
@@ -107,6 +108,61 @@ async fn another_primary_cannot_touch_a_slice_by_naming_it() {
     assert!(is_unchanged(&pair.sync().await));
 }
 
+/// Anybody can read the id of a primary and say that he is it.
+#[tokio::test]
+async fn a_server_that_claims_to_be_a_known_primary_gets_neither_its_key_nor_its_place() {
+    let pair = Pair::start().await;
+    let slice = pair.primary.add_slice("items", "pies-items", &json!({}), pair.company).await;
+    pair.primary.add_grain(slice, "a", "honest").await;
+    pair.primary.refresh(slice).await;
+    let evil = TestPrimary::start().await;
+    evil.add_company("Retail Parts", "companyadmin").await;
+    let (own, claimed) = (evil.server_id.to_string(), pair.primary.server_id.to_string());
+    let liar = Liar::start(
+        evil.url.clone(),
+        Arc::new(move |_path, body| {
+            Some(String::from_utf8(body).unwrap().replace(&own, &claimed).into_bytes())
+        }),
+    );
+    let connect = |moved: bool| {
+        let body = json!({
+            "url": liar.url, "username": "companyadmin", "password": tests::node::COMPANY_ADMIN_PASSWORD, "moved": moved,
+        });
+        let admin = &pair.secondary.admin;
+        async move { admin.post::<Value>("/v1/servers", &body).await }
+    };
+    let refused = connect(false).await.unwrap_err();
+    assert!(refused.is_status(409) && refused.to_string().contains("--moved"), "{refused}");
+    assert!(
+        !liar.seen.lock().unwrap().iter().any(|body| body.contains("sync-api-key")),
+        "no key of ours was shown"
+    );
+    assert_eq!(change(&pair.sync().await).grains_added, 1, "the real one is still where it was");
+    // The operator may say so: then the new key goes there, and still never the old one.
+    connect(true).await.unwrap();
+    let keys: Vec<String> =
+        liar.seen.lock().unwrap().iter().filter(|body| body.contains("sync-api-key")).cloned().collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    liar.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_no_longer_offered_is_told_and_its_copy_stays() {
+    let pair = Pair::start().await;
+    let slice = pair.primary.add_slice("items", "pies-items", &json!({}), pair.company).await;
+    pair.primary.add_grain(slice, "a", "1").await;
+    pair.primary.refresh(slice).await;
+    pair.sync().await;
+    let subs: Value = pair.primary.admin.get("/v1/subs").await.unwrap();
+    let path = format!("/v1/subs/{}", subs["data"][0]["id"].as_str().unwrap());
+    pair.primary.admin.call(reqwest::Method::DELETE, &path).await.unwrap();
+    let report = pair.sync().await;
+    assert!(matches!(report.slices[0].outcome, Outcome::Gone), "{report:?}");
+    assert_eq!(pair.grains(slice).await.1.len(), 1);
+    let refused = pair.secondary.admin.call(reqwest::Method::DELETE, &path).await.unwrap_err();
+    assert!(refused.is_status(403), "{refused}");
+}
+
 #[tokio::test]
 async fn a_switched_off_subscription_does_not_sync_and_one_made_anew_does() {
     let pair = Pair::start().await;
@@ -117,7 +173,7 @@ async fn a_switched_off_subscription_does_not_sync_and_one_made_anew_does() {
     let subs: Value = pair.primary.admin.get("/v1/subs").await.unwrap();
     let old = subs["data"][0]["id"].as_str().unwrap().to_owned();
     pair.primary.admin.call(reqwest::Method::DELETE, &format!("/v1/subs/{old}")).await.unwrap();
-    assert!(pair.sync().await.slices.is_empty());
+    assert!(matches!(pair.sync().await.slices[0].outcome, Outcome::Gone));
     let new = pair.primary.subscribe("items", slice, pair.company).await;
     pair.primary.add_grain(slice, "b", "2").await;
     pair.primary.refresh(slice).await;
@@ -137,12 +193,19 @@ async fn a_switched_off_subscription_does_not_sync_and_one_made_anew_does() {
     assert!(pair.sync().await.slices.is_empty());
     let log: Value = pair.secondary.admin.get("/v1/activity").await.unwrap();
     assert!(log["data"].to_string().contains("deactivated by primary"), "{log}");
+    // On again there: on again here.
+    let switch_on = move |conn: &mut store::Connection| -> Result<(), store::StoreError> {
+        store::subscription::set_active(conn, id, true, shared::clock::Clock::System.now())
+    };
+    pair.primary.node.store.write(switch_on).await.unwrap();
+    assert_eq!(pair.sync().await.slices.len(), 1);
     // What the receiver switched off stays off.
-    pair.primary
+    pair.secondary
+        .secondary
         .node
         .store
         .write(move |conn| -> Result<(), store::StoreError> {
-            store::subscription::set_active(conn, id, true, shared::clock::Clock::System.now())
+            store::subscription::set_active(conn, id, false, shared::clock::Clock::System.now())
         })
         .await
         .unwrap();

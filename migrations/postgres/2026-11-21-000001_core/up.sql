@@ -191,6 +191,7 @@ CREATE TABLE subscriptions (
     name_key    TEXT COLLATE "C" NOT NULL UNIQUE,
     description TEXT COLLATE "C" NOT NULL,
     active      BOOLEAN NOT NULL,
+    offered     BOOLEAN NOT NULL,                   -- on a secondary: what the primary last said; on a primary TRUE
     created_at  TIMESTAMPTZ NOT NULL,
     updated_at  TIMESTAMPTZ NOT NULL,
     UNIQUE (slice_id, company_id)

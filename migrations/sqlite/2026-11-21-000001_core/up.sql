@@ -192,6 +192,7 @@ CREATE TABLE subscriptions (
     name_key    TEXT    NOT NULL UNIQUE,
     description TEXT    NOT NULL,
     active      INTEGER NOT NULL,
+    offered     INTEGER NOT NULL,                   -- on a secondary: what the primary last said; on a primary TRUE
     created_at  TEXT    NOT NULL,
     updated_at  TEXT    NOT NULL,
     UNIQUE (slice_id, company_id)

@@ -115,7 +115,7 @@ async fn read_page(
             if !with_payload {
                 return Ok(rows.into_iter().map(|row| (row, None)).collect());
             }
-            let rows = store::grain::with_payloads(conn, one_chunk(rows))?;
+            let rows = store::payload::of_rows(conn, one_chunk(rows))?;
             Ok(rows.into_iter().map(|(row, payload)| (row, Some(payload))).collect())
         })
         .await
@@ -257,7 +257,7 @@ async fn send_added(node: &Node, header: &FeedHeader, from: i64, out: &Output) -
             .store
             .read(move |conn| -> Result<_, StoreError> {
                 let rows = store::grain::added_between(conn, id, from, to, cursor, PAGE_ROWS)?;
-                store::grain::with_payloads(conn, one_chunk(rows))
+                store::payload::of_rows(conn, one_chunk(rows))
             })
             .await?;
         let Some((last, _payload)) = page.last() else { return Ok(()) };
@@ -292,7 +292,7 @@ pub async fn wanted(node: Arc<Node>, who: &Principal, id: Id, wanted: WantedGrai
         while !rows.is_empty() {
             let chunk = one_chunk(rows.clone());
             rows.drain(..chunk.len());
-            let grains = node.store.read(move |conn| store::grain::with_payloads(conn, chunk)).await?;
+            let grains = node.store.read(move |conn| store::payload::of_rows(conn, chunk)).await?;
             out.send_grains(grains).await?;
         }
         out.send_line(&FeedLine::End).await

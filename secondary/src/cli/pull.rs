@@ -98,7 +98,7 @@ async fn write_slice(
             .store
             .read(move |conn| -> Result<_, StoreError> {
                 let rows = store::grain::page(conn, slice_id, version, after, 1)?;
-                Ok(store::grain::with_payloads(conn, rows)?.pop())
+                Ok(store::payload::of_rows(conn, rows)?.pop())
             })
             .await?;
         let Some((row, text)) = next else { return Ok(files) };

@@ -19,14 +19,14 @@ pub(super) async fn update(
 ) -> Result<HttpResponse, Error> {
     let id = path_id(&id, "company")?;
     let mut body: UpdateCompany = body::read(&request, payload, body::SMALL).await?;
-    let api_key = body.sync_api_key.take().filter(|key| !key.is_empty());
-    if api_key.is_some() {
-        // Before anything is written.
-        who.require_staff()?;
-    }
-    let company = shared_service::update(&node, &who, id, body).await?;
+    let api_key = match body.sync_api_key.take().filter(|key| !key.is_empty()) {
+        Some(key) => Some(partner::check_key(&secondary, &who, id, &key)?),
+        None => None,
+    };
+    let mut company = shared_service::update(&node, &who, id, body).await?;
     if let Some(api_key) = api_key {
-        partner::store_key(&secondary, &who, id, api_key).await?;
+        partner::store_key(&secondary, id, &api_key).await?;
+        company.has_api_key = Some(true);
     }
     reply::ok(&request, &company)
 }

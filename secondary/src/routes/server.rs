@@ -15,5 +15,9 @@ pub(super) async fn connect(
 ) -> Result<HttpResponse, Error> {
     let body = body::read(&request, payload, body::SMALL).await?;
     who.require_staff()?;
-    reply::created(&request, &partner::connect(&secondary, body).await?)
+    // A task of its own: a caller who hangs up between mint and store would cost us both keys.
+    let secondary = secondary.into_inner();
+    let task = tokio::spawn(async move { partner::connect(&secondary, body).await });
+    let connected = task.await.map_err(|error| Error::Internal(error.to_string()))??;
+    reply::created(&request, &connected)
 }

@@ -131,13 +131,18 @@ async fn refuse_moved(secondary: &Secondary, server: &Server, addr: &str, moved:
             }
             let known = store::company::find(conn, id)?;
             match known.map(|company| (company.name, company.sync_addr)) {
-                Some((name, Some(old))) if old != addr && !moved => Err(Error::Conflict(format!(
+                Some((name, Some(old))) if normalised(&old) != addr && !moved => Err(Error::Conflict(format!(
                     "\"{name}\" is known here at {old}: if it has really moved to {addr}, connect with --moved"
                 ))),
                 _ => Ok(()),
             }
         })
         .await
+}
+
+/// `https://Host:443/` and `https://host` are one address.
+fn normalised(addr: &str) -> String {
+    Client::new(addr, true).map_or_else(|_no_url| addr.to_owned(), |client| client.server().to_owned())
 }
 
 /// Adds the primary's company, or its new address, together with its proven key.
@@ -193,11 +198,11 @@ fn free_company_name(conn: &mut Connection, name: &str, id: Id) -> Result<String
     Ok(if taken { format!("{name} ({id})") } else { name })
 }
 
-/// Stores a key that somebody brought (`PATCH /v1/companies/:id`); the next sync proves it.
+/// A key that somebody brought (`PATCH /v1/companies/:id`), checked before anything is written.
 ///
 /// # Errors
-/// [`Error::Forbidden`] but for staff, [`Error::NotFound`], [`Error::BadRequest`] for this server's own company.
-pub async fn store_key(secondary: &Secondary, who: &Principal, id: Id, api_key: Secret) -> Result<(), Error> {
+/// [`Error::Forbidden`] but for staff, [`Error::BadRequest`] for this server's own company and for what is no key.
+pub fn check_key(secondary: &Secondary, who: &Principal, id: Id, api_key: &Secret) -> Result<Secret, Error> {
     who.require_staff()?;
     if id == secondary.node.server_id() {
         return Err(Error::BadRequest(
@@ -208,7 +213,15 @@ pub async fn store_key(secondary: &Secondary, who: &Principal, id: Id, api_key: 
     if trimmed.expose().len() > 4096 {
         return Err(Error::BadRequest("this is longer than any api-key".to_owned()));
     }
-    store_candidate(secondary, id, seal(secondary, id, &trimmed)).await
+    Ok(trimmed)
+}
+
+/// Stores a checked key; the next sync proves it.
+///
+/// # Errors
+/// What the store reports.
+pub async fn store_key(secondary: &Secondary, id: Id, api_key: &Secret) -> Result<(), Error> {
+    store_candidate(secondary, id, seal(secondary, id, api_key)).await
 }
 
 fn seal(secondary: &Secondary, primary_id: Id, api_key: &Secret) -> Vec<u8> {
@@ -385,9 +398,7 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
                     name: company.name,
                     sync_addr: company.sync_addr.unwrap_or_default(),
                     active: company.active,
-                    has_api_key: partner
-                        .as_ref()
-                        .is_some_and(|p| p.api_key.is_some() || p.candidate_key.is_some()),
+                    has_api_key: partner.as_ref().is_some_and(PartnerRow::has_key),
                     last_login_at: partner.and_then(|partner| partner.last_login_at),
                     last_run: run.as_ref().map(|run| run.state.clone()),
                     last_run_at: run.as_ref().map(|run| run.started_at),
@@ -397,6 +408,12 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
             Ok(found)
         })
         .await?;
+    for primary in primaries.iter_mut().filter(|primary| primary.last_run.as_deref() == Some("running")) {
+        // Its lock ends with its process, however that ends; its record does not.
+        if secondary.node.store.try_run_lock(primary.id).await?.is_some() {
+            primary.last_run = Some("interrupted".to_owned());
+        }
+    }
     primaries.sort_by_key(|primary| name_key(&primary.name));
     Ok(primaries)
 }

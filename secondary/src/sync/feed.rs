@@ -59,7 +59,7 @@ pub(super) async fn fetch(run: &Run, stage: &Stage) -> Result<Change, Error> {
         FeedMode::Full | FeedMode::Delta => take_changes(&mut lines, stage, &header).await?,
         FeedMode::Index => {
             let wanted = compare(&mut lines, stage, &header).await?;
-            take_wanted(run, stage, header.version, wanted).await?;
+            take_wanted(run, stage, &header, wanted).await?;
         }
     }
     stage.set_metadata(header.metadata).await?;
@@ -207,14 +207,18 @@ impl LocalIndex<'_> {
     }
 }
 
-async fn take_wanted(run: &Run, stage: &Stage, version: i64, wanted: Vec<Id>) -> Result<(), Error> {
+async fn take_wanted(run: &Run, stage: &Stage, header: &FeedHeader, wanted: Vec<Id>) -> Result<(), Error> {
+    let mut bytes = Allowance { left: header.payload_bytes, what: "payload" };
     for ids in wanted.chunks(MAX_WANTED) {
-        let request = WantedGrains { version, ids: ids.to_vec() };
+        let request = WantedGrains { version: header.version, ids: ids.to_vec() };
         let mut lines = run.client.wanted(stage.base.slice_id, &request).await?;
         let mut missing: HashSet<Id> = ids.iter().copied().collect();
         loop {
             match next(&mut lines).await? {
-                FeedLine::Grain(grain) if missing.remove(&grain.id) => stage.add(arrived(grain)).await?,
+                FeedLine::Grain(grain) if missing.remove(&grain.id) => {
+                    bytes.take(grain.payload.len())?;
+                    stage.add(arrived(grain)).await?;
+                }
                 FeedLine::Grain(_) => return Err(unexpected("a grain that was not asked for")),
                 FeedLine::End => break,
                 FeedLine::Remove(_) | FeedLine::Index(..) => {

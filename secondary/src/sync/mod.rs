@@ -11,6 +11,7 @@ mod report;
 mod stage;
 mod subscription;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,7 @@ async fn all_slices(
     };
     run.refuse_downgrade().await?;
     let remote = run.client.subscriptions().await?;
-    let offered: Vec<Id> = remote.iter().map(|sub| sub.id).collect();
+    let offered: HashSet<Id> = remote.iter().map(|sub| sub.id).collect();
     let mut slices = Vec::new();
     for wanted in subscription::take_over(&run, remote).await? {
         slices.push(run.slice(wanted).await);

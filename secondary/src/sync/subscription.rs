@@ -1,6 +1,8 @@
 //! Taking over what the primary says we subscribe to. The primary rules its own rows and no others; a subscription that
 //! is switched off here stays off.
 
+use std::collections::HashSet;
+
 use shared::node::Error;
 use shared::node::service::version;
 use shared::store::activity::NewActivity;
@@ -31,7 +33,10 @@ pub(super) struct Wanted {
 ///
 /// # Errors
 /// What the store reports.
-pub(super) async fn no_longer_offered(run: &Run, remote: &[Id]) -> Result<Vec<(Id, Id, String)>, Error> {
+pub(super) async fn no_longer_offered(
+    run: &Run,
+    remote: &HashSet<Id>,
+) -> Result<Vec<(Id, Id, String)>, Error> {
     let primary_id = run.primary_id;
     let local = run
         .secondary
@@ -66,8 +71,9 @@ pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Ve
         let Some(slice) = sub.slice.clone().filter(|slice| slice.id == sub.slice_id) else {
             return Err(Error::Upstream(format!("subscription {} comes without its slice", sub.id)));
         };
-        let sub_id = sub.id;
+        let (sub_id, wanted_there) = (sub.id, sub.active);
         let taken = match refuse_unfit(&slice) {
+            Some(_) if !wanted_there => Taken::Inactive,
             Some(why) => Taken::Refused(sub_id, why),
             // One subscription that cannot be taken over must not keep the others from it.
             None => match take_over_one(run, sub, slice.clone()).await {
@@ -79,6 +85,7 @@ pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Ve
         };
         match taken {
             Taken::Active(sub_id) => wanted.push(Wanted { sub_id, slice, refused: None }),
+            Taken::Refused(..) if !wanted_there => {}
             Taken::Refused(sub_id, why) => wanted.push(Wanted { sub_id, slice, refused: Some(why) }),
             Taken::Inactive => {}
         }
@@ -138,12 +145,12 @@ fn is_known(
     let Some(known) = store::slice::find(conn, slice.id)? else { return Ok(None) };
     let same = local.company_id == primary_id
         && local.slice_id == slice.id
-        && (sub.active || !local.active)
+        && sub.active == local.offered
         && known.primary_id == Some(primary_id)
         && (known.name == slice.slice_name
             || known.name.starts_with(&format!("{} ({})", slice.slice_name, slice.id)))
         && known.slice_type == slice.slice_type;
-    Ok(same.then_some(local.active))
+    Ok(same.then_some(local.is_live()))
 }
 
 /// Adds or renames the slice; a sentence if it is another's.
@@ -229,27 +236,28 @@ fn take_over_subscription(
         }
     }
     let Some(local) = local else {
-        let base: String = sub.name.chars().filter(|c| !c.is_control()).take(255).collect();
+        let base: String = printable(&sub.name).take(255).collect();
         let name =
             free_name(&base, sub.id, |name| Ok(store::subscription::find_by_name(conn, name)?.is_some()))?;
-        store::subscription::insert(
-            conn,
-            &SubscriptionRow {
-                id: sub.id,
-                slice_id: sub.slice_id,
-                company_id: primary_id,
-                name_key: name_key(&name),
-                name,
-                description: sub.description,
-                active: sub.active,
-                created_at: now,
-                updated_at: now,
-            },
-        )?;
-        return Ok(if sub.active { Taken::Active(sub.id) } else { Taken::Inactive });
+        let row = SubscriptionRow {
+            id: sub.id,
+            slice_id: sub.slice_id,
+            company_id: primary_id,
+            name_key: name_key(&name),
+            name,
+            description: printable(&sub.description).take(1_000).collect(),
+            active: true,
+            offered: sub.active,
+            created_at: now,
+            updated_at: now,
+        };
+        store::subscription::insert(conn, &row)?;
+        return Ok(if row.is_live() { Taken::Active(sub.id) } else { Taken::Inactive });
     };
-    if local.active && !sub.active {
-        store::subscription::set_active(conn, sub.id, false, now)?;
+    if local.offered != sub.active {
+        store::subscription::set_offered(conn, sub.id, sub.active, now)?;
+    }
+    if local.offered && !sub.active {
         let record = NewActivity {
             uid,
             company_id: primary_id,
@@ -261,7 +269,11 @@ fn take_over_subscription(
             created_at: now,
         };
         store::activity::insert(conn, &record)?;
-        return Ok(Taken::Inactive);
     }
-    Ok(if local.active { Taken::Active(sub.id) } else { Taken::Inactive })
+    Ok(if local.active && sub.active { Taken::Active(sub.id) } else { Taken::Inactive })
+}
+
+/// Without what PostgreSQL cannot keep and a terminal should not get.
+fn printable(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|c| !c.is_control())
 }

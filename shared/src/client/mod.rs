@@ -209,13 +209,15 @@ impl Client {
         // The innermost cause says it best: "Connection refused", "certificate has expired".
         let error = error.without_url();
         let mut reason: &dyn std::error::Error = &error;
-        let mut is_tls = reason.is::<rustls::Error>();
+        let mut is_tls = false;
         while let Some(source) = reason.source() {
             reason = source;
-            is_tls |= reason.is::<rustls::Error>();
+            // An I/O error shows what is in it elsewhere than in its chain.
+            let inner = reason.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            is_tls |= reason.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
         }
-        // TLS failures come wrapped into an I/O error whose source the chain does not show.
-        if is_tls || reason.to_string().contains("certificate") {
+        // Trying again does not help: not the server that was meant, or no TLS at all.
+        if is_tls {
             return self.unexpected(format!("TLS: {reason}"));
         }
         ClientError::Unreachable { server: self.server().to_owned(), reason: reason.to_string() }

@@ -4,7 +4,6 @@ use zeroize::Zeroizing;
 
 use super::root_key::RootKey;
 use super::sealed::SealKey;
-use super::token::TokenKey;
 use crate::clock::Random;
 
 /// What a ring key is for.
@@ -116,34 +115,5 @@ impl SealRing {
     /// All keys, newest first.
     pub fn keys(&self) -> impl Iterator<Item = &SealKey> {
         self.keys.iter().map(|(_id, key)| key)
-    }
-}
-
-/// The JWT keys of a node: the active one signs, all verify.
-pub struct TokenRing {
-    keys: Vec<TokenKey>,
-    active: usize,
-}
-
-impl TokenRing {
-    /// `active` is the id of one of `keys`.
-    pub fn new(keys: Vec<TokenKey>, active: &str) -> Option<Self> {
-        let active = keys.iter().position(|key| key.id() == active)?;
-        Some(Self { keys, active })
-    }
-
-    /// The key that signs.
-    pub fn active(&self) -> Option<&TokenKey> {
-        self.keys.get(self.active)
-    }
-
-    /// The key with this id.
-    pub fn find(&self, id: &str) -> Option<&TokenKey> {
-        self.keys.iter().find(|key| key.id() == id)
-    }
-
-    /// All keys.
-    pub fn keys(&self) -> &[TokenKey] {
-        &self.keys
     }
 }

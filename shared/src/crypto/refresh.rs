@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Secret;
-use super::keyring::TokenRing;
+use super::token::TokenRing;
 use crate::clock::Random;
 use crate::wire::{Id, Timestamp};
 

@@ -4,7 +4,6 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-use super::keyring::TokenRing;
 use super::root_key::derive;
 use crate::wire::{Id, Timestamp};
 
@@ -81,6 +80,35 @@ impl TokenKey {
     /// The subkey of machine refresh tokens.
     pub(super) fn refresh(&self) -> &[u8; 32] {
         &self.refresh
+    }
+}
+
+/// The JWT keys of a node: the active one signs, all verify.
+pub struct TokenRing {
+    keys: Vec<TokenKey>,
+    active: usize,
+}
+
+impl TokenRing {
+    /// `active` is the id of one of `keys`.
+    pub fn new(keys: Vec<TokenKey>, active: &str) -> Option<Self> {
+        let active = keys.iter().position(|key| key.id() == active)?;
+        Some(Self { keys, active })
+    }
+
+    /// The key that signs.
+    pub fn active(&self) -> Option<&TokenKey> {
+        self.keys.get(self.active)
+    }
+
+    /// The key with this id.
+    pub fn find(&self, id: &str) -> Option<&TokenKey> {
+        self.keys.iter().find(|key| key.id() == id)
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &[TokenKey] {
+        &self.keys
     }
 }
 

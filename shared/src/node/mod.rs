@@ -11,8 +11,9 @@ pub mod routes;
 pub mod service;
 
 use crate::clock::{Clock, Random};
-use crate::crypto::keyring::{SealRing, TokenRing};
+use crate::crypto::keyring::SealRing;
 use crate::crypto::password::Passwords;
+use crate::crypto::token::TokenRing;
 use crate::store::Store;
 use crate::wire::Id;
 use crate::wire::server::{Server, ServerRole};

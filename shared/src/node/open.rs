@@ -1,11 +1,11 @@
 //! Opening a node: data folder, root key, database, settings and rings become a [`Node`].
 
 use crate::clock::{Clock, Random};
-use crate::crypto::keyring::{Purpose, SealRing, TokenRing, unwrap};
+use crate::crypto::keyring::{Purpose, SealRing, unwrap};
 use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::root_key::RootKey;
 use crate::crypto::sealed::SealKey;
-use crate::crypto::token::TokenKey;
+use crate::crypto::token::{TokenKey, TokenRing};
 use crate::node::Node;
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{DataDir, Misconfigured};

@@ -2,16 +2,13 @@
 
 use diesel::prelude::*;
 
-use super::schema::{grain_chunks, grains, subscriptions};
+use super::payload::{self, INLINE_BYTES};
+use super::schema::{grains, subscriptions};
 use super::{Connection, StoreError, on_backend};
 use crate::wire::{Id, Timestamp};
 
-/// Payload texts up to this size stay in the row.
-const INLINE_BYTES: usize = 64 * 1024;
-/// Size of a piece of a larger one.
-const CHUNK_BYTES: usize = 1024 * 1024;
 /// Rows per statement: the sweet spot of both databases, far below their limits on parameters.
-const BATCH_ROWS: usize = 500;
+pub(super) const BATCH_ROWS: usize = 500;
 
 /// A grain without its payload.
 #[derive(Debug, Clone, Queryable)]
@@ -101,7 +98,7 @@ impl<'a> Insert<'a> {
     }
 }
 
-fn length(count: usize) -> i64 {
+pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -136,12 +133,13 @@ const COLUMNS: Columns = (
     grains::created_at,
 );
 
-/// Rows that belong to a version: added up to it, not yet removed in it.
+/// Rows that belong to a version: added up to it, not yet removed in it. `added_in + 0` keeps planners off the index of
+/// additions, which would read the whole slice where `grains_order` finds a row or a page.
 macro_rules! at {
     ($slice:expr, $version:expr) => {
         grains::table
             .filter(grains::slice_id.eq($slice))
-            .filter(grains::added_in.le($version))
+            .filter((grains::added_in + 0_i64).le($version))
             .filter(grains::removed_in.is_null().or(grains::removed_in.gt($version)))
     };
 }
@@ -156,26 +154,7 @@ pub fn insert(conn: &mut Connection, new: &[NewGrain]) -> Result<(), StoreError>
         on_backend!(conn, |c| diesel::insert_into(grains::table).values(&rows).execute(c))?;
     }
     for grain in new.iter().filter(|grain| grain.payload.len() > INLINE_BYTES) {
-        insert_chunks(conn, grain)?;
-    }
-    Ok(())
-}
-
-fn insert_chunks(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreError> {
-    let row: i64 = grains::table
-        .filter(grains::slice_id.eq(grain.slice_id))
-        .filter(grains::id.eq(grain.id))
-        .filter(grains::removed_in.is_null())
-        .select(grains::row_id)
-        .first(conn)?;
-    for (seq, piece) in (0_i64..).zip(grain.payload.as_bytes().chunks(CHUNK_BYTES)) {
-        diesel::insert_into(grain_chunks::table)
-            .values((
-                grain_chunks::grain_row.eq(row),
-                grain_chunks::seq.eq(seq),
-                grain_chunks::data.eq(piece),
-            ))
-            .execute(conn)?;
+        payload::insert_pieces(conn, grain)?;
     }
     Ok(())
 }
@@ -203,7 +182,23 @@ pub fn find_by_key(
     version: i64,
     key: &str,
 ) -> Result<Option<GrainRow>, StoreError> {
-    Ok(at!(slice_id, version).filter(grains::grain_key.eq(key)).select(COLUMNS).first(conn).optional()?)
+    let of_key = || grains::table.filter(grains::slice_id.eq(slice_id)).filter(grains::grain_key.eq(key));
+    // One index knows the keys of live rows; what was removed since is found by its removal.
+    let live: Option<GrainRow> = of_key()
+        .filter(grains::removed_in.is_null())
+        .filter((grains::added_in + 0_i64).le(version))
+        .select(COLUMNS)
+        .first(conn)
+        .optional()?;
+    if live.is_some() {
+        return Ok(live);
+    }
+    Ok(of_key()
+        .filter(grains::removed_in.gt(version))
+        .filter((grains::added_in + 0_i64).le(version))
+        .select(COLUMNS)
+        .first(conn)
+        .optional()?)
 }
 
 /// The live rows with this id, in whatever slice.
@@ -238,37 +233,7 @@ pub fn kept(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> 
     Ok(rows)
 }
 
-/// The payload text of a row.
-///
-/// # Errors
-/// What SQL reports; [`StoreError::Internal`] when pieces are missing.
-pub fn payload(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
-    let inline: Option<String> = grains::table.find(row.row_id).select(grains::payload).first(conn)?;
-    match inline {
-        Some(text) => Ok(text),
-        None => chunked_payload(conn, row),
-    }
-}
-
-fn chunked_payload(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(row.payload_bytes).unwrap_or_default());
-    let mut seq = 0_i64;
-    loop {
-        let piece: Option<Vec<u8>> =
-            grain_chunks::table.find((row.row_id, seq)).select(grain_chunks::data).first(conn).optional()?;
-        let Some(piece) = piece else { break };
-        bytes.extend_from_slice(&piece);
-        seq += 1;
-    }
-    let damaged =
-        || StoreError::Internal(format!("the payload of grain {} is damaged in the database", row.id));
-    if length(bytes.len()) != row.payload_bytes {
-        return Err(damaged());
-    }
-    String::from_utf8(bytes).map_err(|_not_text| damaged())
-}
-
-/// Rows of a version in id order, behind `after`; see [`with_payloads`].
+/// Rows of a version in id order, behind `after`; see [`payload::of_rows`].
 ///
 /// # Errors
 /// What SQL reports.
@@ -370,34 +335,6 @@ pub fn removed_between(
             .filter(grains::removed_in.gt(version).or(grains::removed_in.eq(version).and(grains::id.gt(id))));
     }
     Ok(rows.order((grains::removed_in, grains::id)).limit(limit).load(conn)?)
-}
-
-/// Adds the payload texts to rows; small ones are read in one statement.
-///
-/// # Errors
-/// What SQL reports.
-pub fn with_payloads(
-    conn: &mut Connection,
-    rows: Vec<GrainRow>,
-) -> Result<Vec<(GrainRow, String)>, StoreError> {
-    let mut texts = std::collections::HashMap::with_capacity(rows.len());
-    let keys: Vec<i64> = rows.iter().map(|row| row.row_id).collect();
-    for batch in keys.chunks(BATCH_ROWS) {
-        let found: Vec<(i64, Option<String>)> = grains::table
-            .filter(grains::row_id.eq_any(batch.to_vec()))
-            .select((grains::row_id, grains::payload))
-            .load(conn)?;
-        texts.extend(found);
-    }
-    rows.into_iter()
-        .map(|row| {
-            let text = match texts.remove(&row.row_id).flatten() {
-                Some(text) => text,
-                None => chunked_payload(conn, &row)?,
-            };
-            Ok((row, text))
-        })
-        .collect()
 }
 
 /// Marks grains of the published version as removed in `version`; returns how many were marked.

@@ -11,6 +11,7 @@ pub mod keyring;
 pub mod metadata;
 mod migrate;
 pub mod partner;
+pub mod payload;
 mod run_lock;
 mod schema;
 pub mod session;

@@ -26,6 +26,13 @@ pub struct PartnerRow {
     pub updated_at: Timestamp,
 }
 
+impl PartnerRow {
+    /// Whether any key is stored, proven or not.
+    pub fn has_key(&self) -> bool {
+        self.api_key.is_some() || self.candidate_key.is_some()
+    }
+}
+
 /// The row of a primary.
 ///
 /// # Errors

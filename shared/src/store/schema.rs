@@ -171,6 +171,7 @@ tables! {
         name_key: Text,
         description: Text,
         active: Bool,
+        offered: Bool,
         created_at: SqlTime,
         updated_at: SqlTime,
     }

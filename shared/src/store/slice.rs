@@ -148,6 +148,7 @@ pub fn list(
             subscriptions::table
                 .filter(subscriptions::company_id.eq(company))
                 .filter(subscriptions::active.eq(true))
+                .filter(subscriptions::offered.eq(true))
                 .select(subscriptions::slice_id)
         };
         rows = rows.filter(slices::id.eq_any(subscribed()));

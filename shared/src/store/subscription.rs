@@ -22,12 +22,21 @@ pub struct SubscriptionRow {
     pub name_key: String,
     /// May be empty.
     pub description: String,
-    /// Inactive ones neither sync nor grant access.
+    /// The own side's switch: inactive ones neither sync nor grant access.
     pub active: bool,
+    /// On a secondary: the primary's switch, as it last said. On a primary always `true`.
+    pub offered: bool,
     /// When the row was made.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl SubscriptionRow {
+    /// Whether both sides want it.
+    pub fn is_live(&self) -> bool {
+        self.active && self.offered
+    }
 }
 
 /// Adds a subscription.
@@ -123,7 +132,7 @@ pub fn companies_of_slice(conn: &mut Connection, slice_id: Id) -> Result<Vec<Id>
 /// # Errors
 /// What SQL reports.
 pub fn grants(conn: &mut Connection, slice_id: Id, company_id: Id) -> Result<bool, StoreError> {
-    Ok(find_pair(conn, slice_id, company_id)?.is_some_and(|row| row.active))
+    Ok(find_pair(conn, slice_id, company_id)?.is_some_and(|row| row.is_live()))
 }
 
 /// Switches a subscription on or off.
@@ -133,6 +142,17 @@ pub fn grants(conn: &mut Connection, slice_id: Id, company_id: Id) -> Result<boo
 pub fn set_active(conn: &mut Connection, id: Id, active: bool, now: Timestamp) -> Result<(), StoreError> {
     diesel::update(subscriptions::table.find(id))
         .set((subscriptions::active.eq(active), subscriptions::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Notes the primary's switch.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_offered(conn: &mut Connection, id: Id, offered: bool, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(subscriptions::table.find(id))
+        .set((subscriptions::offered.eq(offered), subscriptions::updated_at.eq(now)))
         .execute(conn)?;
     Ok(())
 }

@@ -86,7 +86,7 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Company, Error
     node.store
         .read(move |conn| {
             let row = store::company::find(conn, id)?.ok_or(MISSING)?;
-            let mut company = with_sync_users(conn, vec![row])?.pop().ok_or(MISSING)?;
+            let mut company = embed(conn, vec![row])?.pop().ok_or(MISSING)?;
             let (users, _total) = store::user::list(conn, Some(id), 0, i64::from(u16::MAX))?;
             company.users =
                 (!users.is_empty()).then(|| users.into_iter().map(super::user::to_wire).collect());
@@ -106,7 +106,7 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
         .read(move |conn| {
             let (rows, total) = store::company::list(conn, scope, offset(&paging), paging.page_size)?;
             paging.items_total = total;
-            Ok(Page::new(with_sync_users(conn, rows)?, paging))
+            Ok(Page::new(embed(conn, rows)?, paging))
         })
         .await
 }
@@ -118,7 +118,7 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
 pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -> Result<Company, Error> {
     let mut rules = Rules::default();
     if let Some(name) = body.name.as_deref().filter(|name| !name.is_empty()) {
-        rules.name("Name", name, 3);
+        rules.name("Name", name.trim(), 3);
     }
     rules.check()?;
     who.require_company(id)?;
@@ -157,7 +157,7 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
             row.updated_at = now;
             refuse_taken(conn, &row)?;
             store::company::update(conn, &row)?;
-            with_sync_users(conn, vec![row])?.pop().ok_or(MISSING)
+            embed(conn, vec![row])?.pop().ok_or(MISSING)
         })
         .await
 }
@@ -220,7 +220,7 @@ fn as_server(conn: &mut Connection, row: CompanyRow, role: ServerRole) -> Result
         ServerRole::Primary => None,
         ServerRole::Secondary => {
             let partner = store::partner::find(conn, row.id)?;
-            Some(partner.is_some_and(|partner| partner.api_key.is_some() || partner.candidate_key.is_some()))
+            Some(partner.is_some_and(|partner| partner.has_key()))
         }
     };
     // The reference leaves the times at zero here.
@@ -253,19 +253,18 @@ fn address(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-pub(super) fn with_sync_users(
-    conn: &mut Connection,
-    rows: Vec<CompanyRow>,
-) -> Result<Vec<Company>, StoreError> {
+/// What other tables say of companies: the sync user (on a primary), whether a key is stored (on a secondary).
+pub(super) fn embed(conn: &mut Connection, rows: Vec<CompanyRow>) -> Result<Vec<Company>, StoreError> {
     let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
     let sync_users: HashMap<Id, i64> = store::company::sync_users(conn, &ids)?.into_iter().collect();
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let sync_user = sync_users.get(&row.id).copied();
-            to_wire(row, sync_user)
-        })
-        .collect())
+    let mut companies = Vec::with_capacity(rows.len());
+    for row in rows {
+        let partner = store::partner::find(conn, row.id)?;
+        let sync_user = sync_users.get(&row.id).copied();
+        let has_api_key = partner.map(|partner| partner.has_key());
+        companies.push(Company { has_api_key, ..to_wire(row, sync_user) });
+    }
+    Ok(companies)
 }
 
 /// As it crosses the wire.

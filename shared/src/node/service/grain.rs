@@ -31,7 +31,8 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
     rules.required("Payload", !body.payload.is_empty());
     rules.check()?;
     body.encoding.parse::<Encoding>().map_err(|error| Error::BadRequest(error.to_string()))?;
-    indexable("grain_key", &body.grain_key)?;
+    // As it will be stored: a few characters grow with the change of case.
+    indexable("grain_key", &body.grain_key.to_lowercase())?;
     no_nul("source", &body.source)?;
     no_nul("payload", &body.payload)?;
     who.require_staff()?;
@@ -143,7 +144,7 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> 
                 if row.added_in > shown_version(&who, &view.0) {
                     continue;
                 }
-                let payload = store::grain::payload(conn, &row)?;
+                let payload = store::payload::of_row(conn, &row)?;
                 let mut grain = to_wire(row, Some(payload));
                 let mut slice = slice_to_wire(view, now);
                 slice.version = None;
@@ -175,7 +176,7 @@ pub async fn view_by_key(
             let Some(row) = store::grain::find_by_key(conn, slice_id, shown, &key.to_lowercase())? else {
                 return Ok(Grain::default());
             };
-            let payload = if with_payload { Some(store::grain::payload(conn, &row)?) } else { None };
+            let payload = if with_payload { Some(store::payload::of_row(conn, &row)?) } else { None };
             Ok(to_wire(row, payload))
         })
         .await
@@ -237,7 +238,7 @@ fn page_to_wire(conn: &mut Connection, rows: Vec<GrainRow>, with_payload: bool) 
             "this page holds {bytes} bytes of payload: ask for a smaller pagesize, or for each grain by its id"
         )));
     }
-    let rows = store::grain::with_payloads(conn, rows)?;
+    let rows = store::payload::of_rows(conn, rows)?;
     Ok(rows.into_iter().map(|(row, payload)| to_wire(row, Some(payload))).collect())
 }
 

@@ -7,7 +7,7 @@ use crate::clock::Random;
 use crate::crypto::set_hash::grain_digest;
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
-use crate::store::grain::NewGrain;
+use crate::store::grain::{GrainRow, NewGrain};
 use crate::store::slice::SliceRow;
 use crate::store::version::VersionRow;
 use crate::store::{self, Connection};
@@ -113,21 +113,37 @@ pub async fn file(
             let slice = super::slice::editable(conn, slice_id, &by, now)?;
             refuse_open_draft(conn, &slice)?;
             let draft = slice.current_version + 1;
-            let old = store::grain::page(conn, slice.id, slice.current_version, None, i64::from(u16::MAX))?;
-            if let [only] = old.as_slice()
-                && only.grain_key == LEVEL_1
+            if let Some(only) = only_file(conn, &slice)?
                 && only.source == source
-                && same_content(conn, only, &content)?
+                && same_content(conn, &only, &content)?
             {
                 return seal_draft(conn, &slice, now);
             }
-            let gone: Vec<Id> = old.iter().map(|row| row.id).collect();
-            store::grain::remove(conn, slice.id, draft, &gone)?;
+            remove_all(conn, &slice, draft)?;
             let new = level_1(&slice, source, payload, draft, &random, now);
             store::grain::insert(conn, &[new])?;
             seal_draft(conn, &slice, now)
         })
         .await
+}
+
+/// The slice's one grain, if it is a whole file.
+fn only_file(conn: &mut Connection, slice: &SliceRow) -> Result<Option<GrainRow>, Error> {
+    let mut first = store::grain::page(conn, slice.id, slice.current_version, None, 2)?;
+    let only = if first.len() == 1 { first.pop() } else { None };
+    Ok(only.filter(|row| row.grain_key == LEVEL_1))
+}
+
+/// Empties the draft. (Before the first publication it may hold grains of its own.)
+fn remove_all(conn: &mut Connection, slice: &SliceRow, draft: i64) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let page = store::grain::index_page(conn, slice.id, draft, after, 5_000)?;
+        let Some((last, _digest)) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        let gone: Vec<Id> = page.into_iter().map(|(id, _digest)| id).collect();
+        store::grain::remove(conn, slice.id, draft, &gone)?;
+    }
 }
 
 fn level_1(
@@ -154,9 +170,9 @@ fn level_1(
 }
 
 /// Compares decoded bytes: another compressor's text of the same file is the same file.
-fn same_content(conn: &mut Connection, row: &store::grain::GrainRow, content: &[u8]) -> Result<bool, Error> {
+fn same_content(conn: &mut Connection, row: &GrainRow, content: &[u8]) -> Result<bool, Error> {
     let Ok(encoding) = row.encoding.parse::<Encoding>() else { return Ok(false) };
-    let text = store::grain::payload(conn, row)?;
+    let text = store::payload::of_row(conn, row)?;
     let limit = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_mul(2000);
     Ok(encoding.decode(&text, limit).is_ok_and(|bytes| Sha256::digest(&bytes).as_slice() == content))
 }

@@ -138,7 +138,7 @@ fn embed(conn: &mut Connection, who: &Principal, view: SliceView, now: Timestamp
             rows.push(row);
         }
     }
-    slice.companies = if rows.is_empty() { None } else { Some(super::company::with_sync_users(conn, rows)?) };
+    slice.companies = if rows.is_empty() { None } else { Some(super::company::embed(conn, rows)?) };
     Ok(slice)
 }
 

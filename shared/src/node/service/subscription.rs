@@ -51,6 +51,7 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
         name,
         description: body.description,
         active: body.active,
+        offered: true,
         created_at: now,
         updated_at: now,
     };
@@ -173,7 +174,7 @@ fn embed(conn: &mut Connection, row: SubscriptionRow, now: Timestamp) -> Result<
     let slice = store::slice::view(conn, row.slice_id)?;
     let mut sub = to_wire(row);
     sub.company = match company {
-        Some(company) => super::company::with_sync_users(conn, vec![company])?.pop(),
+        Some(company) => super::company::embed(conn, vec![company])?.pop(),
         None => None,
     };
     sub.slice = slice.map(|view| super::slice::to_wire(view, now));
@@ -182,13 +183,14 @@ fn embed(conn: &mut Connection, row: SubscriptionRow, now: Timestamp) -> Result<
 
 /// As it crosses the wire, without company and slice.
 pub fn to_wire(row: SubscriptionRow) -> Subscription {
+    let active = row.is_live();
     Subscription {
         id: row.id,
         slice_id: row.slice_id,
         company_id: row.company_id,
         name: row.name,
         description: row.description,
-        active: row.active,
+        active,
         created_at: Some(row.created_at),
         updated_at: Some(row.updated_at),
         company: None,

@@ -2,7 +2,7 @@
 
 use crate::clock::Random;
 use crate::crypto::password::{Passwords, Rejected};
-use crate::node::body::{Rules, indexable, no_nul};
+use crate::node::body::{Rules, indexable};
 use crate::node::query::offset;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
@@ -175,7 +175,7 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
     for (field, text) in [("FirstName", &body.first_name), ("LastName", &body.last_name)] {
         if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
             rules.min(field, text, 2);
-            no_nul(field, text)?;
+            indexable(field, text)?;
         }
     }
     rules.check()?;
@@ -202,6 +202,7 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
             row.first_name = given(body.first_name).unwrap_or(row.first_name);
             row.last_name = given(body.last_name).unwrap_or(row.last_name);
             row.phone = body.phone.unwrap_or(row.phone);
+            indexable("Phone", &row.phone)?;
             let active = body.active.unwrap_or(row.active);
             if row.active && !active {
                 refuse_last_super_admin(conn, &row)?;
@@ -238,7 +239,6 @@ pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> 
             if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
                 return Err(Error::Forbidden);
             }
-            refuse_last_super_admin(conn, &row)?;
             store::user::delete(conn, id)?;
             Ok(())
         })

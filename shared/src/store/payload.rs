@@ -1,0 +1,86 @@
+//! Payload texts of grains: short ones in their row, long ones in pieces, so that no large text is one value.
+
+use diesel::prelude::*;
+
+use super::grain::{BATCH_ROWS, GrainRow, NewGrain, length};
+use super::schema::{grain_chunks, grains};
+use super::{Connection, StoreError};
+
+/// Payload texts up to this size stay in the row.
+pub(super) const INLINE_BYTES: usize = 64 * 1024;
+/// Size of a piece of a larger one.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Adds the pieces of a grain's payload that does not fit into its row.
+pub(super) fn insert_pieces(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreError> {
+    let row: i64 = grains::table
+        .filter(grains::slice_id.eq(grain.slice_id))
+        .filter(grains::id.eq(grain.id))
+        .filter(grains::removed_in.is_null())
+        .select(grains::row_id)
+        .first(conn)?;
+    for (seq, piece) in (0_i64..).zip(grain.payload.as_bytes().chunks(CHUNK_BYTES)) {
+        diesel::insert_into(grain_chunks::table)
+            .values((
+                grain_chunks::grain_row.eq(row),
+                grain_chunks::seq.eq(seq),
+                grain_chunks::data.eq(piece),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// The payload text of a row.
+///
+/// # Errors
+/// What SQL reports; [`StoreError::Internal`] when pieces are missing.
+pub fn of_row(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
+    let inline: Option<String> = grains::table.find(row.row_id).select(grains::payload).first(conn)?;
+    match inline {
+        Some(text) => Ok(text),
+        None => chunked_payload(conn, row),
+    }
+}
+
+fn chunked_payload(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(row.payload_bytes).unwrap_or_default());
+    let mut seq = 0_i64;
+    loop {
+        let piece: Option<Vec<u8>> =
+            grain_chunks::table.find((row.row_id, seq)).select(grain_chunks::data).first(conn).optional()?;
+        let Some(piece) = piece else { break };
+        bytes.extend_from_slice(&piece);
+        seq += 1;
+    }
+    let damaged =
+        || StoreError::Internal(format!("the payload of grain {} is damaged in the database", row.id));
+    if length(bytes.len()) != row.payload_bytes {
+        return Err(damaged());
+    }
+    String::from_utf8(bytes).map_err(|_not_text| damaged())
+}
+
+/// Adds the payload texts to rows; small ones are read in one statement.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_rows(conn: &mut Connection, rows: Vec<GrainRow>) -> Result<Vec<(GrainRow, String)>, StoreError> {
+    let mut texts = std::collections::HashMap::with_capacity(rows.len());
+    let keys: Vec<i64> = rows.iter().map(|row| row.row_id).collect();
+    for batch in keys.chunks(BATCH_ROWS) {
+        let found: Vec<(i64, Option<String>)> = grains::table
+            .filter(grains::row_id.eq_any(batch.to_vec()))
+            .select((grains::row_id, grains::payload))
+            .load(conn)?;
+        texts.extend(found);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let text = match texts.remove(&row.row_id).flatten() {
+                Some(text) => text,
+                None => chunked_payload(conn, &row)?,
+            };
+            Ok((row, text))
+        })
+        .collect()
+}
