@@ -128,7 +128,7 @@ async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Tak
             if let Some(why) = take_over_slice(conn, primary_id, &slice, epoch, now)? {
                 return Ok(Taken::Refused(sub.id, why));
             }
-            take_over_subscription(conn, primary_id, sub, uid, now)
+            take_over_subscription(conn, primary_id, &sub, uid, now)
         })
         .await
         .map_err(Error::from)
@@ -214,7 +214,7 @@ fn free_name(
 fn take_over_subscription(
     conn: &mut Connection,
     primary_id: Id,
-    sub: Subscription,
+    sub: &Subscription,
     uid: Id,
     now: Timestamp,
 ) -> Result<Taken, StoreError> {

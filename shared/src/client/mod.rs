@@ -214,7 +214,8 @@ impl Client {
             reason = source;
             // An I/O error shows what is in it elsewhere than in its chain.
             let inner = reason.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            is_tls |= reason.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
+            is_tls |=
+                reason.is::<rustls::Error>() || matches!(inner, Some(inner) if inner.is::<rustls::Error>());
         }
         // Trying again does not help: not the server that was meant, or no TLS at all.
         if is_tls {
