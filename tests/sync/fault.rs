@@ -179,7 +179,7 @@ async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
                 }
                 let body = text(body);
                 let (head, _end) = body.rsplit_once("\"end\"").unwrap();
-                let extra: String = (0..50)
+                let extra: Vec<String> = (0..50)
                     .map(|n| {
                         let id = shared::clock::Random::System.id();
                         let key = format!("extra-{n}");
@@ -191,7 +191,7 @@ async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
                         format!("{grain}\n")
                     })
                     .collect();
-                Some(format!("{head}{extra}\"end\"\n").into_bytes())
+                Some(format!("{head}{}\"end\"\n", extra.concat()).into_bytes())
             }),
         ),
         (
