@@ -178,3 +178,49 @@ async fn a_draft_is_measured_by_its_changes_and_equals_the_whole() {
         .unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_way_between_versions_is_the_same_by_small_pages() {
+    for database in TestDatabase::each("the_way_between_versions") {
+        let store = database.store();
+        write(&store, |conn| {
+            let slice = add_slice(conn, "items")?;
+            let ids: Vec<Id> = (0..40).map(|_| id()).collect();
+            // Versions 1 to 4 add ten each; 3 and 4 remove five each of the first twenty.
+            for (version, batch) in (1..).zip(ids.chunks(10)) {
+                let grains: Vec<_> =
+                    batch.iter().map(|id| grain(slice, *id, &id.to_string(), "x", version)).collect();
+                store::grain::insert(conn, &grains)?;
+            }
+            store::grain::remove(conn, slice, 3, &ids[0..5])?;
+            store::grain::remove(conn, slice, 4, &ids[10..15])?;
+            for (from, to, added, removed) in
+                [(0, 4, 30, 0), (1, 4, 25, 5), (2, 4, 20, 10), (3, 4, 10, 5), (4, 4, 0, 0)]
+            {
+                for limit in [1, 3, 7, 100] {
+                    let (mut found, mut after) = (Vec::new(), None);
+                    loop {
+                        let page = store::grain::added_between(conn, slice, from, to, after, limit)?;
+                        let Some(last) = page.last() else { break };
+                        after = Some((last.added_in, last.id));
+                        found.extend(page.iter().map(|row| (row.added_in, row.id)));
+                    }
+                    assert_eq!(found.len(), added, "added {from} to {to} by {limit}");
+                    assert!(found.is_sorted(), "{from} to {to} by {limit}");
+                    let (mut found, mut after) = (Vec::new(), None);
+                    loop {
+                        let page = store::grain::removed_between(conn, slice, from, to, after, limit)?;
+                        let Some(last) = page.last() else { break };
+                        after = Some((last.removed_in.unwrap(), last.id));
+                        found.extend(page.iter().map(|row| (row.removed_in.unwrap(), row.id)));
+                    }
+                    assert_eq!(found.len(), removed, "removed {from} to {to} by {limit}");
+                    assert!(found.is_sorted(), "{from} to {to} by {limit}");
+                }
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+}

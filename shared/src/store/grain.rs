@@ -303,12 +303,30 @@ pub fn added_between(
     after: Option<(i64, Id)>,
     limit: i64,
 ) -> Result<Vec<GrainRow>, StoreError> {
-    let mut rows = at!(slice_id, to).filter(grains::added_in.gt(from)).select(COLUMNS).into_boxed();
+    let mut page: Vec<GrainRow> = Vec::new();
+    let mut behind = from;
+    // The rest of the cursor's version, then the versions behind it: two seeks in one index instead of a scan.
     if let Some((version, id)) = after {
-        rows =
-            rows.filter(grains::added_in.gt(version).or(grains::added_in.eq(version).and(grains::id.gt(id))));
+        behind = version;
+        page = at!(slice_id, to)
+            .filter(grains::added_in.eq(version))
+            .filter(grains::id.gt(id))
+            .order(grains::id)
+            .limit(limit)
+            .select(COLUMNS)
+            .load(conn)?;
     }
-    Ok(rows.order((grains::added_in, grains::id)).limit(limit).load(conn)?)
+    let left = limit.saturating_sub(length(page.len()));
+    if left > 0 {
+        let rest: Vec<GrainRow> = at!(slice_id, to)
+            .filter(grains::added_in.gt(behind))
+            .order((grains::added_in, grains::id))
+            .limit(left)
+            .select(COLUMNS)
+            .load(conn)?;
+        page.extend(rest);
+    }
+    Ok(page)
 }
 
 /// What was there in `from` and was removed up to `to`, by (version of removal, id), behind `after`.
@@ -323,18 +341,34 @@ pub fn removed_between(
     after: Option<(i64, Id)>,
     limit: i64,
 ) -> Result<Vec<GrainRow>, StoreError> {
-    let mut rows = grains::table
-        .filter(grains::slice_id.eq(slice_id))
-        .filter(grains::added_in.le(from))
-        .filter(grains::removed_in.gt(from))
-        .filter(grains::removed_in.le(to))
-        .select(COLUMNS)
-        .into_boxed();
+    let was_there = || {
+        grains::table
+            .filter(grains::slice_id.eq(slice_id))
+            .filter((grains::added_in + 0_i64).le(from))
+            .select(COLUMNS)
+    };
+    let mut page: Vec<GrainRow> = Vec::new();
+    let mut behind = from;
     if let Some((version, id)) = after {
-        rows = rows
-            .filter(grains::removed_in.gt(version).or(grains::removed_in.eq(version).and(grains::id.gt(id))));
+        behind = version;
+        page = was_there()
+            .filter(grains::removed_in.eq(version))
+            .filter(grains::id.gt(id))
+            .order(grains::id)
+            .limit(limit)
+            .load(conn)?;
     }
-    Ok(rows.order((grains::removed_in, grains::id)).limit(limit).load(conn)?)
+    let left = limit.saturating_sub(length(page.len()));
+    if left > 0 {
+        let rest: Vec<GrainRow> = was_there()
+            .filter(grains::removed_in.gt(behind))
+            .filter(grains::removed_in.le(to))
+            .order((grains::removed_in, grains::id))
+            .limit(left)
+            .load(conn)?;
+        page.extend(rest);
+    }
+    Ok(page)
 }
 
 /// Marks grains of the published version as removed in `version`; returns how many were marked.
