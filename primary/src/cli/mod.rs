@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
-use shared::server::{telemetry, tls};
 use shared::wire::server::ServerRole;
 
 const ROLE: ServerRole = ServerRole::Primary;
@@ -65,18 +64,9 @@ enum Command {
 
 /// Parses the command line and runs one command.
 pub fn main() -> ExitCode {
-    tls::install_provider();
     let cli = Cli::parse();
-    let default_log = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
-    let log = cli.global.log.as_deref().unwrap_or(default_log);
-    if let Err(error) = telemetry::start(log, cli.global.log_json) {
-        return cli::end(Err(Failure::usage(error)));
-    }
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return cli::end(Err(Failure::failed(error.to_string()))),
-    };
-    cli::end(runtime.block_on(run(cli)))
+    let serves = matches!(cli.command, Command::Serve(_));
+    cli::run_command(&cli.global.clone(), serves, || run(cli))
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

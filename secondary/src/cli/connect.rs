@@ -1,5 +1,7 @@
 //! `connect`: the one step that a person does for a new primary.
 
+use std::path::Path;
+
 use clap::Args;
 use shared::cli::{Failure, Global, output, prompt};
 use shared::wire::api_key;
@@ -52,7 +54,8 @@ pub async fn run(global: &Global, connect: Connect) -> Result<(), Failure> {
                 .iter()
                 .map(|sub| format!("  {}{}", sub.slice, if sub.active { "" } else { "   (inactive)" })),
         );
-        lines.push(format!("next: sandpiper-secondary sync \"{}\"", connected.name));
+        let data_dir = global.data_dir.as_deref().unwrap_or(Path::new(".")).display();
+        lines.push(format!("next: sandpiper-secondary sync \"{}\" --data-dir {data_dir}", connected.name));
         lines.join("\n")
     })
 }

@@ -16,6 +16,7 @@ use clap::Args;
 use crate::node::Error;
 use crate::node::open::{OpenError, Opened, open};
 use crate::server::data_dir::{DataDir, Misconfigured};
+use crate::server::{telemetry, tls};
 use crate::store::StoreError;
 use crate::wire::server::ServerRole;
 
@@ -155,8 +156,25 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Runs one command of either server: TLS provider, log, runtime, exit code. `serves` logs more by default.
+pub fn run_command<F>(global: &Global, serves: bool, command: impl FnOnce() -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    tls::install_provider();
+    let default_log = if serves { "info" } else { "error" };
+    let log = global.log.as_deref().unwrap_or(default_log);
+    if let Err(error) = telemetry::start(log, global.log_json) {
+        return end(Err(Failure::usage(error)));
+    }
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => end(runtime.block_on(command())),
+        Err(error) => end(Err(Failure::failed(error.to_string()))),
+    }
+}
+
 /// Ends a command: the one line on standard error, the exit code.
-pub fn end(result: Result<(), Failure>) -> ExitCode {
+fn end(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
