@@ -14,8 +14,8 @@ pub enum StoreError {
     /// The database is locked by another writer for too long.
     #[error("the database is busy: try again")]
     Busy,
-    /// No space left for the database.
-    #[error("no space left for the database: free some and try again")]
+    /// No space left for the database. SQLite says the same when its disk fails.
+    #[error("the database cannot be written: no space is left, or the disk fails; free some and try again")]
     Full,
     /// The database cannot be reached.
     #[error("{0}")]
