@@ -234,6 +234,15 @@ async fn bodies_of_any_kind_get_an_answer() {
     let (status, _company) =
         staff.call("POST", "/v1/companies", Some(json!({ "NAME": "Upper Case", "unknown": {} }))).await;
     assert_eq!(status, 201, "keys match ignoring case, unknown ones are ignored");
+    let company = primary.add_company("Large Parts", "anna").await;
+    let slice = primary.add_slice("large", "aces-file", &json!({}), company).await;
+    let payload = "x".repeat(shared::store::payload::MAX_TEXT_BYTES + 1);
+    let large = json!({ "slice_id": slice, "grain_key": "a", "encoding": "raw", "payload": payload });
+    let (status, answer) = staff.call("POST", "/v1/grains", Some(large)).await;
+    assert!(
+        status == 400 && answer["message"].as_str().unwrap().contains("at most 67108864"),
+        "{status} {answer}"
+    );
     let token = staff.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": 60 }))).await;
     assert_eq!(token.0, 400, "not there yet, and said so");
 }

@@ -6,6 +6,8 @@ use super::grain::{BATCH_ROWS, GrainRow, NewGrain, length};
 use super::schema::{grain_chunks, grains};
 use super::{Connection, StoreError};
 
+/// Longest payload text that is taken: what travels is one JSON line a grain (see `client::Lines`).
+pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 /// Payload texts up to this size stay in the row.
 pub(super) const INLINE_BYTES: usize = 64 * 1024;
 /// Size of a piece of a larger one.

@@ -35,6 +35,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
     indexable("grain_key", &body.grain_key.to_lowercase())?;
     no_nul("source", &body.source)?;
     no_nul("payload", &body.payload)?;
+    require_fits(&body.payload)?;
     who.require_staff()?;
     node.require_role(ServerRole::Primary)?;
     let now = node.clock.now();
@@ -62,6 +63,21 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
             })
         })
         .await
+}
+
+/// A text that a receiver will take.
+///
+/// # Errors
+/// [`Error::BadRequest`] naming the limit.
+pub(super) fn require_fits(payload: &str) -> Result<(), Error> {
+    let limit = store::payload::MAX_TEXT_BYTES;
+    if payload.len() > limit {
+        return Err(Error::BadRequest(format!(
+            "the payload's text has {} bytes, at most {limit} are taken: split the content into several grains",
+            payload.len()
+        )));
+    }
+    Ok(())
 }
 
 fn new_grain(body: CreateGrain, id: Id, draft: i64, now: Timestamp) -> NewGrain {

@@ -108,6 +108,7 @@ pub async fn file(
         .await
         .map_err(|error| Error::Internal(error.to_string()))?
         .map_err(|error| Error::BadRequest(error.to_string()))?;
+    super::grain::require_fits(&payload)?;
     node.store
         .write(move |conn| {
             let slice = super::slice::editable(conn, slice_id, &by, now)?;
