@@ -49,7 +49,8 @@ fn no_secret_reaches_a_log_an_answer_or_a_database_file() {
         "--data-dir",
         &p,
     ];
-    run_with(&programs().primary, &account, CANARY_PASSWORD, &trace);
+    let created = run_with(&programs().primary, &account, CANARY_PASSWORD, &trace);
+    assert_eq!(created.code, 0, "{created:?}");
     primary(&["slice", "add", "brake-pads", "--data-dir", &p]).ok();
     primary(&["sub", "add", "--company", "Retail Parts", "--slice", "brake-pads", "--data-dir", &p]).ok();
     let file = folders.path("a.xml");
@@ -147,7 +148,10 @@ fn no_secret_reaches_a_log_an_answer_or_a_database_file() {
         secrets.push((name, key.trim().to_owned()));
     }
     assert_absent("answers", answers.as_bytes(), &secrets);
-    assert_absent("the command's log", by_command.err.as_bytes(), &secrets);
+    for ended in [&created, &by_command] {
+        assert_absent("a command's log", ended.err.as_bytes(), &secrets);
+        assert_absent("a command's output", ended.out.as_bytes(), &secrets);
+    }
     for log in [&first_log, &second_log] {
         let text = fs::read(log).unwrap();
         let shown = String::from_utf8_lossy(&text);
