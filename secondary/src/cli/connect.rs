@@ -6,7 +6,7 @@ use clap::Args;
 use shared::cli::{Failure, Global, output, prompt};
 use shared::wire::api_key;
 
-use crate::service::partner;
+use crate::service::connect as service;
 
 /// Options of `connect`.
 #[derive(Args, Clone, Debug)]
@@ -35,7 +35,7 @@ pub async fn run(global: &Global, connect: Connect) -> Result<(), Failure> {
     let password =
         prompt::password(connect.password_stdin, "password there (not stored)", "--password-stdin")?;
     let body = api_key::Connect { url: connect.url, username, password, moved: connect.moved };
-    let connected = partner::connect(&secondary, body).await?;
+    let connected = service::connect(&secondary, body).await?;
     output::print(global.json, &connected, || {
         let mut lines = vec![
             format!(

@@ -1,3 +1,4 @@
 //! Decisions that only a secondary takes.
 
+pub mod connect;
 pub mod partner;

@@ -31,13 +31,6 @@ pub enum StoreError {
     Internal(String),
 }
 
-impl StoreError {
-    /// Whether the same call may succeed later without a change by the caller.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy | Self::Full | Self::Unavailable(_))
-    }
-}
-
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match error {

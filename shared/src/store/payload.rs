@@ -12,6 +12,7 @@ pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const INLINE_BYTES: usize = 64 * 1024;
 /// Size of a piece of a larger one.
 const CHUNK_BYTES: usize = 1024 * 1024;
+
 /// Adds the pieces of a grain's payload that does not fit into its row.
 pub(super) fn insert_pieces(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreError> {
     let row: i64 = grains::table

@@ -158,18 +158,6 @@ pub fn list(
     Ok((page, all.get_result(conn)?))
 }
 
-/// Slices that came from `primary`.
-///
-/// # Errors
-/// What SQL reports.
-pub fn of_primary(conn: &mut Connection, primary: Id) -> Result<Vec<SliceView>, StoreError> {
-    Ok(with_published!()
-        .filter(slices::primary_id.eq(primary))
-        .select((slices::all_columns, PUBLISHED))
-        .order(slices::name_key)
-        .load(conn)?)
-}
-
 /// Takes the row for writing until the transaction ends: on PostgreSQL two editors of one draft queue here.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{slices, subscriptions};
+use super::schema::subscriptions;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -174,14 +174,4 @@ pub fn set_id(conn: &mut Connection, old: Id, new: Id, now: Timestamp) -> Result
 /// What SQL reports.
 pub fn delete(conn: &mut Connection, id: Id) -> Result<bool, StoreError> {
     Ok(diesel::delete(subscriptions::table.find(id)).execute(conn)? > 0)
-}
-
-/// Whether `primary` delivers `slice_id` here.
-///
-/// # Errors
-/// What SQL reports.
-pub fn slice_belongs_to(conn: &mut Connection, slice_id: Id, primary: Id) -> Result<bool, StoreError> {
-    let owner: Option<Option<Id>> =
-        slices::table.find(slice_id).select(slices::primary_id).first(conn).optional()?;
-    Ok(owner.flatten() == Some(primary))
 }

@@ -1,0 +1,199 @@
+//! Connecting to a primary: log in there once with a password, mint a key, prove it where it came from, and only then
+//! write it here (docs/decisions/0005).
+
+use serde::Serialize;
+use shared::client::{Client, ClientError};
+use shared::crypto::Secret;
+use shared::node::Error;
+use shared::store::company::{CompanyRow, name_key};
+use shared::store::{self, Connection, StoreError};
+use shared::wire::Id;
+use shared::wire::api_key::Connect;
+use shared::wire::server::{Server, ServerRole};
+
+use super::partner;
+use crate::Secondary;
+
+/// What a connection gives.
+#[derive(Clone, Debug, Serialize)]
+pub struct Connected {
+    /// The primary's company.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub sync_addr: String,
+    /// A stored key is never shown.
+    pub has_api_key: bool,
+    /// Our company there.
+    pub company_id: Id,
+    /// Names of the slices we subscribe to, with whether the subscription is active.
+    pub subscriptions: Vec<Subscribed>,
+}
+
+/// A subscription as `connect` lists it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Subscribed {
+    /// Name of the slice.
+    pub slice: String,
+    /// Whether it will be synced.
+    pub active: bool,
+}
+
+/// Logs in at a primary as a company admin, mints a key, stores it, proves it by logging in with it. The password is
+/// used once and never stored.
+///
+/// # Errors
+/// [`Error::BadRequest`] for what is missing or a URL that cannot be used; [`Error::Upstream`] and
+/// [`Error::Unreachable`] for what the primary answered.
+pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, Error> {
+    for (name, missing) in [
+        ("url", body.url.is_empty()),
+        ("username", body.username.is_empty()),
+        ("password", body.password.is_empty()),
+    ] {
+        if missing {
+            return Err(Error::BadRequest(format!("{name} is required, but was not received")));
+        }
+    }
+    let mut admin = Client::new(&body.url, secondary.allow_http)?;
+    admin
+        .login(&body.username, &body.password)
+        .await
+        .map_err(|error| refused_login(error, &body.username))?;
+    let server = admin.view_server().await?;
+    refuse_unfit(secondary, &admin, &server)?;
+    refuse_moved(secondary, &server, admin.server(), body.moved).await?;
+    let minted = admin.mint().await?;
+    if minted.primary_id != server.server_id {
+        return Err(Error::Upstream(format!(
+            "{} says it is {} but minted a key for {}",
+            admin.server(),
+            server.server_id,
+            minted.primary_id
+        )));
+    }
+    // Proven where it came from, before anything is written: whoever answers there gets to see no other key of ours.
+    let api_key = Secret::from(minted.sync_api_key);
+    let mut machine = Client::new(&body.url, secondary.allow_http)?;
+    machine.login_with_key(&api_key).await?;
+    let company_id = machine.me().await?.company_id;
+    let subscriptions = machine.subscriptions().await?;
+    let company = remember(secondary, &server, admin.server(), &api_key).await?;
+    Ok(Connected {
+        id: company.id,
+        name: company.name,
+        sync_addr: company.sync_addr.unwrap_or_default(),
+        has_api_key: true,
+        company_id,
+        subscriptions: subscriptions
+            .into_iter()
+            .map(|sub| Subscribed {
+                slice: sub.slice.map_or(sub.name, |slice| slice.slice_name),
+                active: sub.active,
+            })
+            .collect(),
+    })
+}
+
+fn refused_login(error: ClientError, username: &str) -> Error {
+    // The reference answers 404 for an unknown user, in these words.
+    if error.is_status(401) || (error.is_status(404) && error.to_string().contains("Authentication Error")) {
+        return Error::Upstream(format!("the primary refused user \"{username}\" or the password"));
+    }
+    error.into()
+}
+
+fn refuse_unfit(secondary: &Secondary, client: &Client, server: &Server) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::BadRequest(format!("{} {why}", client.server())));
+    if server.server_role != ServerRole::Primary {
+        return refuse("is not a primary");
+    }
+    if server.server_id == secondary.node.server_id() {
+        return refuse("has the id of this very server");
+    }
+    Ok(())
+}
+
+/// Any server can say that it is the primary that we know: only an operator can say that this one has moved.
+async fn refuse_moved(secondary: &Secondary, server: &Server, addr: &str, moved: bool) -> Result<(), Error> {
+    let (id, addr) = (server.server_id, addr.to_owned());
+    secondary
+        .node
+        .store
+        .read(move |conn| {
+            if let Some(other) = store::company::find_by_addr(conn, &addr)?.filter(|other| other.id != id) {
+                return Err(Error::Conflict(format!(
+                    "the address belongs to \"{}\" ({}) here: if the primary was made anew, change that company's \
+                     sync_addr first (PATCH /v1/companies/:id)",
+                    other.name, other.id
+                )));
+            }
+            let known = store::company::find(conn, id)?;
+            match known.map(|company| (company.name, company.sync_addr)) {
+                Some((name, Some(old))) if normalised(&old) != addr && !moved => Err(Error::Conflict(format!(
+                    "\"{name}\" is known here at {old}: if it has really moved to {addr}, connect with --moved"
+                ))),
+                _ => Ok(()),
+            }
+        })
+        .await
+}
+
+/// `https://Host:443/` and `https://host` are one address.
+fn normalised(addr: &str) -> String {
+    Client::new(addr, true).map_or_else(|_no_url| addr.to_owned(), |client| client.server().to_owned())
+}
+
+/// Adds the primary's company, or its new address, together with its proven key.
+async fn remember(
+    secondary: &Secondary,
+    server: &Server,
+    addr: &str,
+    api_key: &Secret,
+) -> Result<CompanyRow, Error> {
+    let now = secondary.node.clock.now();
+    let (id, addr, sync2) = (server.server_id, addr.to_owned(), server.speaks_sync_2());
+    let sealed = partner::seal(secondary, id, api_key);
+    let host = addr.split("//").nth(1).unwrap_or(&addr).to_owned();
+    // The reference does not tell its name.
+    let name = if server.server_name.trim().is_empty() { host } else { server.server_name.trim().to_owned() };
+    secondary
+        .node
+        .store
+        .write(move |conn| -> Result<CompanyRow, Error> {
+            let row = if let Some(mut row) = store::company::find(conn, id)? {
+                row.sync_addr = Some(addr);
+                row.active = true;
+                row.updated_at = now;
+                store::company::update(conn, &row)?;
+                row
+            } else {
+                let name = free_company_name(conn, &name, id)?;
+                let row = CompanyRow {
+                    id,
+                    name_key: name_key(&name),
+                    name,
+                    sync_addr: Some(addr),
+                    active: true,
+                    key_generation: 0,
+                    created_at: now,
+                    updated_at: now,
+                };
+                store::company::insert(conn, &row)?;
+                row
+            };
+            store::partner::set_candidate(conn, id, &sealed, now)?;
+            store::partner::promote(conn, id, &sealed, now)?;
+            // An operator who connects again consents to what the server speaks now (design D15).
+            store::partner::set_sync2(conn, id, sync2)?;
+            Ok(row)
+        })
+        .await
+}
+
+fn free_company_name(conn: &mut Connection, name: &str, id: Id) -> Result<String, StoreError> {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+    let taken = store::company::find_by_name(conn, &name)?.is_some();
+    Ok(if taken { format!("{name} ({id})") } else { name })
+}
