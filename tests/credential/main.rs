@@ -12,6 +12,7 @@
 
 mod key;
 mod login;
+mod rotation;
 mod token;
 
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shared::failpoint::{Failpoint, reach};
 use shared::node::service::{slice, subscription};
 use shared::node::{Error, Node, Principal};
 use shared::store::grain::GrainRow;
@@ -150,6 +151,7 @@ pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) ->
         .await?;
     Ok(spawn(move |out| async move {
         out.send_line(&header).await?;
+        reach(Failpoint::FeedHeaderSent);
         match header.mode {
             FeedMode::Full => send_full(&node, &header, &out).await?,
             FeedMode::Index => send_index(&node, &header, &out).await?,

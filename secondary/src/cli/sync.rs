@@ -89,9 +89,7 @@ async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Prim
     let mut targets = Vec::new();
     for name in &sync.primaries {
         let found = partner::find(secondary, name).await.map_err(|error| match error {
-            Error::NotFound(_) => Failure::failed(format!(
-                "there is no primary \"{name}\" here: `sandpiper-secondary primaries` lists them"
-            )),
+            Error::NotFound(_) => super::rotate::partner_unknown(name),
             other => other.into(),
         })?;
         targets.push(found);

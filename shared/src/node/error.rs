@@ -46,6 +46,9 @@ pub enum Error {
     /// It exists already, or is in use.
     #[error("{0}")]
     Conflict(String),
+    /// The Idempotency-Key stands for another request.
+    #[error("this Idempotency-Key was used for another request: nothing was minted; choose a new one")]
+    IdempotencyMismatch,
     /// Somebody else edits the slice.
     #[error("slice is locked by {owner} until {until}")]
     Locked {
@@ -109,6 +112,7 @@ impl Error {
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
             Self::Locked { .. } => (StatusCode::CONFLICT, "locked"),
             Self::SyncRunning => (StatusCode::CONFLICT, "sync_running"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),

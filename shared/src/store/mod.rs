@@ -10,6 +10,7 @@ pub mod grain;
 pub mod keyring;
 pub mod metadata;
 mod migrate;
+pub mod mint_reply;
 pub mod partner;
 pub mod payload;
 mod run_lock;

@@ -196,7 +196,7 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn| {
-            let mut row = store::user::find(conn, id)?.ok_or(MISSING)?;
+            let mut row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
             require_weaker_or_self(&who, &row)?;
             let given = |text: Option<String>| text.filter(|text| !text.is_empty());
             row.first_name = given(body.first_name).unwrap_or(row.first_name);
@@ -250,6 +250,8 @@ fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
 }
 
 fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), Error> {
+    // Two who switch each other off queue here.
+    store::setting::hold(conn)?;
     let is_last = row.role == Role::SuperAdmin.number() && store::user::count_active(conn, row.role)? <= 1;
     if row.active && is_last {
         return Err(Error::Conflict(
