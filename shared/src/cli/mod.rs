@@ -117,6 +117,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::NewerSchema(_) => Self::config(message),
             StoreError::Full
+            | StoreError::OutcomeUnknown(_)
             | StoreError::Conflict(_)
             | StoreError::Reference(_)
             | StoreError::Internal(_) => Self::failed(message),

@@ -92,6 +92,9 @@ fn public_text(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
             "the database is not available: try again"
         }
+        StoreError::OutcomeUnknown(_) => {
+            "the connection to the database was lost while the change was made: look whether it was before you repeat it"
+        }
         StoreError::Internal(_) => "internal error: the server's log has the details under this request id",
     }
 }
@@ -125,6 +128,7 @@ impl Error {
                 StoreError::Reference(_) => (StatusCode::CONFLICT, "reference"),
                 StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
                 StoreError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+                StoreError::OutcomeUnknown(_) => (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"),
                 StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
                     (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
                 }
