@@ -12,6 +12,7 @@
 
 mod key;
 mod login;
+mod outage;
 mod rotation;
 mod token;
 

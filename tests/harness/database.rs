@@ -1,5 +1,6 @@
 //! A database per test: SQLite always, PostgreSQL where it can be had (see [`crate::postgres`]).
 
+use crate::postgres::Cluster;
 use shared::store::{DatabaseUrl, Store, create_file};
 
 /// An empty database that vanishes with the test.
@@ -25,9 +26,16 @@ impl TestDatabase {
     /// # Panics
     /// When PostgreSQL is required and missing.
     pub fn postgres(test: &str) -> Option<Self> {
-        let cluster = crate::postgres::require_or_list(test)?;
+        crate::postgres::require_or_list(test).map(Self::on)
+    }
+
+    /// A fresh schema on `cluster`.
+    ///
+    /// # Panics
+    /// When it does not take one.
+    pub fn on(cluster: &Cluster) -> Self {
         let url = cluster.schema_url().expect("a new schema");
-        Some(Self { url: url.parse().expect("the harness writes good URLs"), _folder: None })
+        Self { url: url.parse().expect("the harness writes good URLs"), _folder: None }
     }
 
     /// One of each kind that can be had.

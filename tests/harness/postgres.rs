@@ -17,7 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 use std::{env, fs, thread};
 
@@ -64,8 +64,15 @@ END
 
 if start "$@"; then
     echo "ready $port $folder"
-    exec >/dev/null 2>&1
-    while read -r _; do :; done
+    exec 2>/dev/null
+    while read -r command; do
+        case $command in
+            stop) "$bin/pg_ctl" -D "$folder/data" -m immediate -w stop >/dev/null 2>&1 ;;
+            start) "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -o "-p $port" -w -t 60 start \
+                </dev/null >/dev/null 2>&1 ;;
+            *) false ;;
+        esac && echo done || echo failed
+    done
 else
     tail -n 20 "$folder/log"
 fi
@@ -90,8 +97,15 @@ pub struct Cluster {
     port: u16,
     folder: PathBuf,
     spaces: AtomicU64,
+    watchdog: Mutex<Watchdog>,
+}
+
+/// The shell that owns a server.
+#[derive(Debug)]
+struct Watchdog {
     /// Its standard input is the pipe that keeps the server alive.
-    _watchdog: Child,
+    process: Child,
+    answers: BufReader<ChildStdout>,
 }
 
 /// Gives the cluster of this process; the first call starts it.
@@ -127,7 +141,44 @@ pub fn require_or_list(test: &str) -> Option<&'static Cluster> {
     }
 }
 
+/// A cluster for one test alone, which may stop it; gone with the value. As [`require_or_list`] otherwise.
+///
+/// # Panics
+///
+/// As [`require_or_list`], and when a second server does not start where a first one did.
+#[must_use]
+pub fn private(test: &str) -> Option<Cluster> {
+    require_or_list(test).map(|_first| start().expect("a second server"))
+}
+
 impl Cluster {
+    /// Stops the server as a crash would: connections break, nothing is flushed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not stop.
+    pub fn stop(&self) {
+        self.command("stop");
+    }
+
+    /// Starts it again, on the same port.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start(&self) {
+        self.command("start");
+    }
+
+    fn command(&self, command: &str) {
+        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answer = String::new();
+        let stdin = watchdog.process.stdin.as_mut().expect("a pipe to the watchdog");
+        writeln!(stdin, "{command}").expect("a watchdog that listens");
+        watchdog.answers.read_line(&mut answer).expect("a watchdog that answers");
+        assert_eq!(answer.trim(), "done", "{command}: see {}/log", self.folder.display());
+    }
+
     /// Makes an empty schema and gives a URL that selects it by `search_path`.
     ///
     /// Schemas share one database, so advisory locks and notifications reach across them:
@@ -205,8 +256,9 @@ fn start() -> Result<Cluster, String> {
     })?;
     let mut watchdog = spawn_watchdog(&programs).map_err(|e| format!("cannot start a cluster: {e}"))?;
     let answers = watchdog.stdout.take().ok_or("the watchdog has no standard output")?;
-    let (port, folder) = await_ready(answers)?;
-    Ok(Cluster { programs, port, folder, spaces: AtomicU64::new(1), _watchdog: watchdog })
+    let (port, folder, answers) = await_ready(answers)?;
+    let watchdog = Mutex::new(Watchdog { process: watchdog, answers });
+    Ok(Cluster { programs, port, folder, spaces: AtomicU64::new(1), watchdog })
 }
 
 /// The folder with all programs: of the `initdb` in PATH, else of Debian's newest version.
@@ -288,7 +340,7 @@ fn without_pg_variables(command: &mut Command) -> &mut Command {
 }
 
 /// Waits for the watchdog's `ready <port> <folder>`; anything else it says is the reason of a failure.
-fn await_ready(answers: ChildStdout) -> Result<(u16, PathBuf), String> {
+fn await_ready(answers: ChildStdout) -> Result<(u16, PathBuf, BufReader<ChildStdout>), String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut answers = BufReader::new(answers);
@@ -298,13 +350,15 @@ fn await_ready(answers: ChildStdout) -> Result<(u16, PathBuf), String> {
             outcome = answers.read_to_string(&mut text);
         }
         // Nobody listens any more after the deadline.
-        let _ = sender.send(outcome.map(|_| text));
+        let _ = sender.send(outcome.map(|_| (text, answers)));
     });
-    let text = receiver
+    let (text, answers) = receiver
         .recv_timeout(START_DEADLINE)
         .map_err(|e| format!("PostgreSQL did not start within {START_DEADLINE:?}: {e}"))?
         .map_err(|e| format!("cannot read from the watchdog: {e}"))?;
-    parse_ready(&text).ok_or_else(|| format!("PostgreSQL did not start: {}", text.trim()))
+    let (port, folder) =
+        parse_ready(&text).ok_or_else(|| format!("PostgreSQL did not start: {}", text.trim()))?;
+    Ok((port, folder, answers))
 }
 
 fn parse_ready(text: &str) -> Option<(u16, PathBuf)> {

@@ -67,9 +67,7 @@ impl Pool {
         if let Connection::Postgres(conn) = &mut conn {
             // As long as SQLite waits for its writer; and whoever stops in the middle of a transaction holds its locks
             // no longer than a minute.
-            conn.batch_execute(
-                "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'",
-            )?;
+            conn.batch_execute("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")?;
         }
         Ok(conn)
     }
