@@ -32,6 +32,7 @@ const POLICY: Policy = Policy { cost: 4, min_score: 2 };
 async fn found_node(
     database: &TestDatabase,
     role: ServerRole,
+    id: Option<Id>,
     name: &str,
     secrets: Option<(&str, &str)>,
 ) -> (Node, RootKey) {
@@ -48,7 +49,7 @@ async fn found_node(
     }
     let founding = Founding {
         role,
-        id: None,
+        id,
         name: name.to_owned(),
         public_url: None,
         admin_username: ADMIN.0.to_owned(),
@@ -86,7 +87,21 @@ impl TestPrimary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase, secrets: Option<(&str, &str)>) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Primary, "Better Brakes", secrets).await;
+        Self::found(database, None, "Better Brakes", secrets).await
+    }
+
+    /// On `database`, with a server id and a name that somebody recorded.
+    pub async fn start_as(database: TestDatabase, id: Id, name: &str) -> Self {
+        Self::found(database, Some(id), name, None).await
+    }
+
+    async fn found(
+        database: TestDatabase,
+        id: Option<Id>,
+        name: &str,
+        secrets: Option<(&str, &str)>,
+    ) -> Self {
+        let (node, root_key) = found_node(&database, ServerRole::Primary, id, name, secrets).await;
         let cli = shared::node::open::assemble(
             database.store(),
             &root_key,
@@ -218,7 +233,16 @@ impl TestSecondary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Secondary, "Retail Parts", None).await;
+        Self::found(database, None).await
+    }
+
+    /// On `database`, with a server id that somebody recorded.
+    pub async fn start_as(database: TestDatabase, id: Id) -> Self {
+        Self::found(database, Some(id)).await
+    }
+
+    async fn found(database: TestDatabase, id: Option<Id>) -> Self {
+        let (node, root_key) = found_node(&database, ServerRole::Secondary, id, "Retail Parts", None).await;
         let secondary = Arc::new(Secondary::new(node, &root_key, false));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
