@@ -35,6 +35,12 @@ impl TestDatabase {
         std::iter::once(Self::sqlite()).chain(Self::postgres(test)).collect()
     }
 
+    /// The same database once more; it vanishes with the original.
+    #[must_use]
+    pub fn same(&self) -> Self {
+        Self { url: self.url.clone(), _folder: None }
+    }
+
     /// Where it is.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
