@@ -50,7 +50,7 @@ impl Detour {
         Self::delaying(upstream, 0, Duration::ZERO).await
     }
 
-    /// As [`start`](Self::start), with a random delay of at most `most` before each answer.
+    /// As [`start`](Self::start), with a random delay of at most `most` before one answer of two, by chance.
     ///
     /// # Panics
     /// Without a free port.
@@ -129,7 +129,7 @@ impl Road {
 
     /// What happens to an answer before its first byte passes.
     async fn before_answer(&self, question: &[u8], random: &mut Xoshiro256PlusPlus) {
-        if !self.most.is_zero() {
+        if !self.most.is_zero() && random.random_bool(0.5) {
             let most = u64::try_from(self.most.as_micros()).unwrap_or(u64::MAX);
             tokio::time::sleep(Duration::from_micros(random.random_range(0..=most))).await;
         }
