@@ -104,6 +104,14 @@ fn the_tables_speak_of_recorded_exchanges_only_and_of_each_once() {
 }
 
 #[test]
-fn the_member_that_no_answer_has_is_named_beside_the_table() {
+fn the_member_that_no_answer_has_is_named_beside_the_table_and_was_recorded() {
     assert!(section(DIFFERENCES).contains(&format!("`{}`", super::shape::NEVER_SHOWN)));
+    let [with_primary, with_secondary] =
+        super::recorded::RECORDINGS.map(|(_server, text)| super::recording::exchanges(text));
+    assert!(with_secondary.iter().any(|exchange| super::shape::shows_a_key(&exchange.answer)));
+    let counts = format!("{} with a primary and {} with a", with_primary.len(), with_secondary.len());
+    assert!(
+        section(DIFFERENCES).contains(&counts),
+        "the text counts other exchanges than {counts} secondary"
+    );
 }
