@@ -38,9 +38,26 @@ impl TestDatabase {
         Self { url: url.parse().expect("the harness writes good URLs"), _folder: None }
     }
 
+    /// As [`postgres`](Self::postgres), but a database of its own: where advisory locks must not meet those of other
+    /// tests.
+    ///
+    /// # Panics
+    /// When PostgreSQL is required and missing.
+    pub fn postgres_alone(test: &str) -> Option<Self> {
+        let cluster = crate::postgres::require_or_list(test)?;
+        let url = cluster.database_url().expect("a new database");
+        Some(Self { url: url.parse().expect("the harness writes good URLs"), _folder: None })
+    }
+
     /// One of each kind that can be had.
     pub fn each(test: &str) -> Vec<Self> {
         std::iter::once(Self::sqlite()).chain(Self::postgres(test)).collect()
+    }
+
+    /// The same database once more; it vanishes with the original.
+    #[must_use]
+    pub fn same(&self) -> Self {
+        Self { url: self.url.clone(), _folder: None }
     }
 
     /// Where it is.

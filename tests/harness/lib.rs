@@ -6,8 +6,10 @@
     reason = "a test that cannot set itself up should say where and stop"
 )]
 
+pub mod beside;
 pub mod binaries;
 pub mod database;
+pub mod detour;
 pub mod liar;
 pub mod node;
 pub mod postgres;

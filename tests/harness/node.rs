@@ -27,11 +27,12 @@ pub const ADMIN: (&str, &str) = ("admin", "violet-otter-marble-42");
 /// Password of every company admin that the harness makes.
 pub const COMPANY_ADMIN_PASSWORD: &str = "granite-lemon-tulip-7";
 /// Quick to hash: tests are about rules, not about cost.
-const POLICY: Policy = Policy { cost: 4, min_score: 2 };
+pub(crate) const POLICY: Policy = Policy { cost: 4, min_score: 2 };
 
 async fn found_node(
     database: &TestDatabase,
     role: ServerRole,
+    id: Option<Id>,
     name: &str,
     secrets: Option<(&str, &str)>,
 ) -> (Node, RootKey) {
@@ -48,7 +49,7 @@ async fn found_node(
     }
     let founding = Founding {
         role,
-        id: None,
+        id,
         name: name.to_owned(),
         public_url: None,
         admin_username: ADMIN.0.to_owned(),
@@ -61,6 +62,19 @@ async fn found_node(
     (node, root_key)
 }
 
+pub(crate) async fn another_node(database: &TestDatabase, root_key: &RootKey, policy: Policy) -> Node {
+    shared::node::open::assemble(
+        database.store(),
+        root_key,
+        ServerRole::Primary,
+        policy,
+        Clock::System,
+        Random::System,
+    )
+    .await
+    .expect("a second node on the same database")
+}
+
 /// A running primary.
 pub struct TestPrimary {
     /// Base URL.
@@ -71,8 +85,9 @@ pub struct TestPrimary {
     pub admin: Client,
     /// A second node on the same database: what the command line would be.
     pub node: Node,
-    running: Running,
-    _database: TestDatabase,
+    pub(crate) root_key: RootKey,
+    pub(crate) running: Running,
+    pub(crate) database: TestDatabase,
 }
 
 impl TestPrimary {
@@ -86,22 +101,36 @@ impl TestPrimary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase, secrets: Option<(&str, &str)>) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Primary, "Better Brakes", secrets).await;
-        let cli = shared::node::open::assemble(
-            database.store(),
-            &root_key,
-            ServerRole::Primary,
-            POLICY,
-            Clock::System,
-            Random::System,
-        )
-        .await
-        .expect("a second node on the same database");
+        Self::found(database, None, "Better Brakes", secrets).await
+    }
+
+    /// On `database`, with a server id and a name that somebody recorded.
+    pub async fn start_as(database: TestDatabase, id: Id, name: &str) -> Self {
+        Self::found(database, Some(id), name, None).await
+    }
+
+    async fn found(
+        database: TestDatabase,
+        id: Option<Id>,
+        name: &str,
+        secrets: Option<(&str, &str)>,
+    ) -> Self {
+        let (node, root_key) = found_node(&database, ServerRole::Primary, id, name, secrets).await;
+        let cli = another_node(&database, &root_key, POLICY).await;
         let server_id = node.server_id();
         let running = primary::start(node, ServeOptions::loopback()).expect("a free port");
         let url = running.url();
         let admin = login(&url, ADMIN.0, ADMIN.1).await;
-        Self { url, server_id, admin, node: cli, running, _database: database }
+        Self { url, server_id, admin, node: cli, root_key, running, database }
+    }
+
+    /// Starts another server on the same database and keys; `policy` is its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_twin(&self, policy: Policy) -> Running {
+        let node = another_node(&self.database, &self.root_key, policy).await;
+        primary::start(node, ServeOptions::loopback()).expect("a free port")
     }
 
     /// Adds an active company with an admin named `username`.
@@ -218,7 +247,16 @@ impl TestSecondary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Secondary, "Retail Parts", None).await;
+        Self::found(database, None).await
+    }
+
+    /// On `database`, with a server id that somebody recorded.
+    pub async fn start_as(database: TestDatabase, id: Id) -> Self {
+        Self::found(database, Some(id)).await
+    }
+
+    async fn found(database: TestDatabase, id: Option<Id>) -> Self {
+        let (node, root_key) = found_node(&database, ServerRole::Secondary, id, "Retail Parts", None).await;
         let secondary = Arc::new(Secondary::new(node, &root_key, false));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
@@ -295,14 +333,18 @@ impl Pair {
     /// When either cannot be read.
     pub async fn grains(&self, slice: Id) -> (Vec<Value>, Vec<Value>) {
         (
-            published_grains(&self.primary.node, slice).await,
-            published_grains(&self.secondary.secondary.node, slice).await,
+            published_grains(&self.primary.node.store, slice).await,
+            published_grains(&self.secondary.secondary.node.store, slice).await,
         )
     }
 }
 
-async fn published_grains(node: &Node, slice: Id) -> Vec<Value> {
-    node.store
+/// What readers of a database see of a slice, by id.
+///
+/// # Panics
+/// When it cannot be read, or there is no such slice.
+pub async fn published_grains(store: &Store, slice: Id) -> Vec<Value> {
+    store
         .read(move |conn| -> Result<Vec<Value>, store::StoreError> {
             let version = store::slice::find(conn, slice)?.expect("the slice").current_version;
             let (mut grains, mut after) = (Vec::new(), None);

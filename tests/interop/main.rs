@@ -11,4 +11,9 @@
     reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
 )]
 
+mod difference;
+mod installation;
+mod recorded;
+mod recording;
 mod replay;
+mod shape;

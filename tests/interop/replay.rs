@@ -5,88 +5,21 @@ use serde_json::{Value, json};
 use shared::wire::Id;
 use tests::{TestDatabase, TestPrimary, TestSecondary};
 
-struct Exchange {
-    method: String,
-    path: String,
-    agent: String,
-    body: Value,
-    status: u16,
-    answer: Value,
-}
-
-fn recording(text: &str) -> Vec<Exchange> {
-    text.lines()
-        .map(|line| {
-            let mut value: Value = serde_json::from_str(line).unwrap();
-            let text = |value: &Value| value.as_str().unwrap().to_owned();
-            Exchange {
-                method: text(&value["request"]["method"]),
-                path: text(&value["request"]["path"]),
-                agent: text(&value["request"]["headers"]["user-agent"]),
-                body: value["request"]["body"].take(),
-                status: u16::try_from(value["response"]["status"].as_u64().unwrap()).unwrap(),
-                answer: value["response"]["body"].take(),
-            }
-        })
-        .collect()
-}
+use super::recording::{Exchange, exchanges, send};
+use super::shape;
 
 /// Plays one exchange and compares status and shape.
 async fn play(url: &str, token: &mut String, exchange: &Exchange, body: &Value) -> Value {
     let shown = format!("{} {}", exchange.method, exchange.path);
-    let method = reqwest::Method::from_bytes(exchange.method.as_bytes()).unwrap();
-    let mut request = reqwest::Client::new()
-        .request(method, format!("{url}{}", exchange.path))
-        .header("user-agent", &exchange.agent)
-        .header("accept", "application/json");
-    if !token.is_empty() {
-        request = request.bearer_auth(&token);
-    }
-    if !body.is_null() {
-        request = request.json(body);
-    }
-    let response = request.send().await.unwrap();
-    let status = response.status().as_u16();
-    let text = response.text().await.unwrap();
-    assert_eq!(status, exchange.status, "{shown}: {text}");
-    assert!(text.is_empty() || text.ends_with('\n'), "{shown}: the reference ends JSON with a line end");
-    let answer: Value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
-    same_shape(&exchange.answer, &answer, &shown);
+    let own = Some(token.as_str()).filter(|token| !token.is_empty());
+    let answer = send(&reqwest::Client::new(), url, exchange, &exchange.path, own, body).await;
+    assert_eq!(answer.status, exchange.status, "{shown}: {}", answer.body);
+    assert_eq!(shape::lacking(&exchange.answer, &answer.body), [""; 0], "{shown}: {}", answer.body);
+    assert!(!shape::shows_a_key(&answer.body), "{shown}: {}", answer.body);
     if exchange.path == "/login" {
-        *token = answer["token"].as_str().unwrap().to_owned();
+        *token = answer.body["token"].as_str().unwrap().to_owned();
     }
-    answer
-}
-
-/// Every recorded member is there with the same type; ours may have more. What a Go decoder reads as zero may be absent
-/// where the reference does not send it either.
-fn same_shape(recorded: &Value, ours: &Value, at: &str) {
-    match (recorded, ours) {
-        (Value::Object(recorded), Value::Object(ours)) => {
-            for (name, value) in recorded {
-                // Design: a stored key is never shown (gap S8); `brief` is brief (gap P1).
-                let differs_on_purpose =
-                    name == "sync_api_key" || (name == "payload" && at.contains("brief=yes"));
-                if differs_on_purpose {
-                    assert!(!ours.contains_key(name), "{at}: {name} is shown");
-                    continue;
-                }
-                let own = ours.get(name).unwrap_or_else(|| panic!("{at}: {name} is missing in {ours:?}"));
-                same_shape(value, own, &format!("{at} .{name}"));
-            }
-        }
-        (Value::Array(recorded), Value::Array(ours)) => {
-            assert_eq!(recorded.is_empty(), ours.is_empty(), "{at}");
-            if let (Some(recorded), Some(ours)) = (recorded.first(), ours.first()) {
-                same_shape(recorded, ours, &format!("{at}[]"));
-            }
-        }
-        (Value::String(_), Value::String(_))
-        | (Value::Number(_), Value::Number(_))
-        | (Value::Bool(_), Value::Bool(_))
-        | (Value::Null, Value::Null) => {}
-        _ => panic!("{at}: recorded {recorded}, ours {ours}"),
-    }
+    answer.body
 }
 
 const COMPANY: &str = "20000000-0000-0000-0000-000000000000";
@@ -136,7 +69,7 @@ async fn primary_world(database: TestDatabase) -> TestPrimary {
 }
 
 async fn put_file(primary: &TestPrimary) {
-    let recorded = recording(include_str!("../fixtures/sandpiper/client-secondary.jsonl"));
+    let recorded = exchanges(include_str!("../fixtures/sandpiper/client-secondary.jsonl"));
     let list = recorded
         .iter()
         .find(|e| e.path.contains("/sync/slice/2c000000-0000-0000-0000-0000000000a0"))
@@ -162,7 +95,7 @@ async fn a_secondary_of_the_reference_syncs_from_our_primary() {
         .await
         .unwrap();
         let mut token = String::new();
-        for exchange in recording(include_str!("../fixtures/sandpiper/client-secondary.jsonl")) {
+        for exchange in exchanges(include_str!("../fixtures/sandpiper/client-secondary.jsonl")) {
             let mut body = exchange.body.clone();
             if exchange.path == "/login" {
                 body["sync-api-key"] = json!(key.sync_api_key);
@@ -249,12 +182,12 @@ async fn the_command_line_of_the_reference_works_against_both_our_servers() {
         let primary = primary_world(database).await;
         let secondary = TestSecondary::start().await;
         let company: Id = COMPANY.parse().unwrap();
-        let exchanges = recording(include_str!("../fixtures/sandpiper/client-cli.jsonl"));
+        let recorded = exchanges(include_str!("../fixtures/sandpiper/client-cli.jsonl"));
         // It asks the server for its role after each login; the recorded answer says which server it spoke with.
         let mut token = String::new();
         let mut connected = false;
-        for (n, exchange) in exchanges.iter().enumerate() {
-            let role = exchanges[..=(n + 1).min(exchanges.len() - 1)]
+        for (n, exchange) in recorded.iter().enumerate() {
+            let role = recorded[..=(n + 1).min(recorded.len() - 1)]
                 .iter()
                 .rev()
                 .find(|e| e.path == "/server")
@@ -291,14 +224,7 @@ fn renamed(exchange: &Exchange, primary: &TestPrimary, is_secondary: bool) -> Ex
     } else {
         exchange.path.clone()
     };
-    Exchange {
-        method: exchange.method.clone(),
-        path,
-        agent: exchange.agent.clone(),
-        body: exchange.body.clone(),
-        status: exchange.status,
-        answer: exchange.answer.clone(),
-    }
+    Exchange { path, ..exchange.clone() }
 }
 
 /// As the recorded installation was: connected to the primary, both slices synced.

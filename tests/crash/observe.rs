@@ -1,0 +1,154 @@
+//! What the databases hold, read past the servers, and what must be true of it.
+
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, RunQueryDsl as _};
+use shared::store::version::VersionRow;
+use shared::store::{self, Connection, DatabaseUrl, Store, StoreError, on_backend};
+use shared::wire::Id;
+
+use crate::content::{Content, Grain};
+
+/// A version of a slice as a reader of the database sees it.
+#[derive(Debug)]
+pub struct Shown {
+    pub epoch: Id,
+    pub row: VersionRow,
+    pub content: Content,
+}
+
+/// The published version; `None` without the slice.
+pub async fn shown(store: &Store, slice: Id) -> Option<Shown> {
+    store
+        .read(move |conn| -> Result<_, StoreError> {
+            let Some(slice) = store::slice::find(conn, slice)? else { return Ok(None) };
+            let row = store::version::find(conn, slice.id, slice.current_version)?.expect("its version");
+            let content = content_at(conn, slice.id, row.version)?;
+            Ok(Some(Shown { epoch: slice.epoch, row, content }))
+        })
+        .await
+        .expect("a readable database")
+}
+
+/// What the draft would publish.
+pub async fn draft(store: &Store, slice: Id) -> Content {
+    store
+        .read(move |conn| -> Result<_, StoreError> {
+            let version = store::slice::find(conn, slice)?.expect("the slice").current_version;
+            content_at(conn, slice, version + 1)
+        })
+        .await
+        .expect("a readable database")
+}
+
+fn content_at(conn: &mut Connection, slice: Id, version: i64) -> Result<Content, StoreError> {
+    let mut content = Content {
+        metadata: store::metadata::at(conn, slice, version)?.into_iter().collect(),
+        ..Content::default()
+    };
+    let mut after = None;
+    loop {
+        let rows = store::grain::page(conn, slice, version, after, 1_000)?;
+        let Some(last) = rows.last() else { return Ok(content) };
+        after = Some(last.id);
+        for (row, payload) in store::payload::of_rows(conn, rows)? {
+            assert_eq!(row.payload_len, i64::try_from(payload.chars().count()).unwrap());
+            let grain = Grain { key: row.grain_key, source: row.source, encoding: row.encoding, payload };
+            assert!(content.grains.insert(row.id, grain).is_none(), "grain {} twice", row.id);
+        }
+    }
+}
+
+/// Both sides show the same, and every number that each keeps of it is true of the bytes.
+pub async fn assert_equal(primary: &Store, secondary: &Store, slice: Id) {
+    let ours = shown(primary, slice).await.expect("the publisher's slice");
+    let theirs = shown(secondary, slice).await.expect("the receiver's slice");
+    assert_eq!(ours.content, theirs.content, "slice {slice}");
+    let digest = ours.content.digest();
+    for row in [&ours.row, &theirs.row] {
+        assert_eq!(row.digest, digest, "the digest of slice {slice} is not that of its bytes");
+        assert_eq!(row.grain_count, i64::try_from(ours.content.grains.len()).unwrap());
+        let bytes: usize = ours.content.grains.values().map(|grain| grain.payload.len()).sum();
+        assert_eq!(row.payload_bytes, i64::try_from(bytes).unwrap());
+    }
+    let kept = |row: &VersionRow| {
+        (row.set_hash.clone(), row.content_hash.clone(), row.ids_hash.clone(), row.content_date)
+    };
+    assert_eq!(kept(&ours.row), kept(&theirs.row));
+    let source = theirs.row.source_epoch.zip(theirs.row.source_version);
+    assert_eq!(source, Some((ours.epoch, ours.row.version)), "slice {slice}");
+}
+
+#[derive(QueryableByName, Debug)]
+struct Found {
+    #[diesel(sql_type = Text)]
+    what: String,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// What no node may have while nothing runs.
+const LEFT_OVER: &str = "
+    SELECT 'versions that were never switched to' AS what, count(*) AS count
+      FROM slice_versions v JOIN slices s ON s.id = v.slice_id WHERE v.version > s.current_version
+    UNION ALL SELECT 'pieces of no grain', count(*) FROM grain_chunks c
+      WHERE NOT EXISTS (SELECT 1 FROM grains g WHERE g.row_id = c.grain_row)";
+
+/// What a secondary may not have while nothing runs. (On a primary such rows are the draft.)
+const LEFT_OVER_OF_RUNS: &str = "
+    UNION ALL SELECT 'staged grains', count(*) FROM grains g JOIN slices s ON s.id = g.slice_id
+      WHERE g.added_in > s.current_version OR g.removed_in > s.current_version
+    UNION ALL SELECT 'staged metadata', count(*) FROM slice_metadata m JOIN slices s ON s.id = m.slice_id
+      WHERE m.added_in > s.current_version OR m.removed_in > s.current_version
+    UNION ALL SELECT 'slices that are not in state success', count(*) FROM slices WHERE sync_status <> 'success'
+    UNION ALL SELECT 'runs that look as if they still ran', count(*) FROM sync_runs WHERE state = 'running'
+    UNION ALL SELECT 'primaries without a proven key', count(*) FROM partners WHERE api_key IS NULL";
+
+async fn none_of(store: &Store, sql: String) {
+    let found: Vec<Found> = store
+        .read(move |conn| -> Result<_, StoreError> {
+            on_backend!(conn, |c| diesel::sql_query(sql).load(c)).map_err(Into::into)
+        })
+        .await
+        .expect("a readable database");
+    assert!(!found.is_empty());
+    let left: Vec<&Found> = found.iter().filter(|found| found.count != 0).collect();
+    assert!(left.is_empty(), "left over: {left:?}");
+}
+
+/// A publisher at rest.
+pub async fn assert_primary_is_clean(primary: &Store) {
+    none_of(primary, LEFT_OVER.to_owned()).await;
+}
+
+/// A receiver after a good run.
+pub async fn assert_secondary_is_clean(secondary: &Store) {
+    none_of(secondary, format!("{LEFT_OVER}{LEFT_OVER_OF_RUNS}")).await;
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+/// SQLite's own checks; and its log does not grow for ever.
+pub async fn assert_sound(store: &Store) {
+    let DatabaseUrl::Sqlite(file) = store.url().clone() else { return };
+    let (integrity, orphans) = store
+        .read(|conn| -> Result<_, StoreError> {
+            let Connection::Sqlite(conn) = conn else { panic!("the URL says SQLite") };
+            let integrity: Vec<Line> =
+                diesel::sql_query("SELECT integrity_check AS line FROM pragma_integrity_check").load(conn)?;
+            let orphans: Vec<Line> =
+                diesel::sql_query("SELECT \"table\" AS line FROM pragma_foreign_key_check").load(conn)?;
+            Ok((integrity, orphans))
+        })
+        .await
+        .expect("a readable database");
+    let lines = |lines: Vec<Line>| lines.into_iter().map(|line| line.line).collect::<Vec<_>>();
+    assert_eq!((lines(integrity), lines(orphans)), (vec!["ok".to_owned()], Vec::new()));
+    let mut log = file.into_os_string();
+    log.push("-wal");
+    let size = std::fs::metadata(log).map_or(0, |file| file.len());
+    assert!(size < 32 << 20, "the log has {size} bytes");
+}

@@ -1,0 +1,98 @@
+//! One number that draws a whole run, and a number of its own for each round.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use rand::SeedableRng as _;
+use rand::rngs::Xoshiro256PlusPlus;
+
+/// The generator of a round; named, so that a seed means the same with a later version of the crate.
+pub type Draw = Xoshiro256PlusPlus;
+
+/// Tells something even if the test passes: `eprintln!` would be swallowed then.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_no_number| panic!("{variable} is {text:?}, not a number")))
+}
+
+/// The rounds of one test.
+pub struct Rounds {
+    test: &'static str,
+    seed: u64,
+    count: u32,
+}
+
+impl Rounds {
+    /// `count` of them, if the environment does not say otherwise.
+    pub fn of(test: &'static str, count: u32) -> Self {
+        static SEED: OnceLock<u64> = OnceLock::new();
+        let fresh = || u64::from_le_bytes(shared::clock::Random::System.bytes());
+        let seed = *SEED.get_or_init(|| number("SANDPIPER_TEST_SEED").unwrap_or_else(fresh));
+        let count = number("SANDPIPER_TEST_KILLS").unwrap_or(count);
+        say(&format!("{test}: {count} rounds with SANDPIPER_TEST_SEED={seed}"));
+        Self { test, seed, count }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Before the first round: the state that all rounds start from.
+    pub fn set_up(&self) -> Round {
+        self.round(0)
+    }
+
+    /// One after the other.
+    pub fn each(&self) -> impl Iterator<Item = Round> + '_ {
+        let only: Option<u32> = number("SANDPIPER_TEST_ROUND");
+        (1..=self.count).map(move |turn| self.round(only.unwrap_or(turn)))
+    }
+
+    fn round(&self, number: u32) -> Round {
+        let seed = self.test.bytes().fold(self.seed, |seed, byte| scramble(seed ^ u64::from(byte)));
+        Round {
+            test: self.test,
+            seed: self.seed,
+            number,
+            draw: Draw::seed_from_u64(scramble(seed ^ u64::from(number))),
+            note: String::new(),
+        }
+    }
+}
+
+/// `SplitMix64`'s mixing step.
+fn scramble(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}
+
+/// One kill, and what comes before and after. Says how to repeat it when the test fails in it.
+pub struct Round {
+    test: &'static str,
+    seed: u64,
+    /// From 1; 0 is the set-up.
+    pub number: u32,
+    /// Draws everything that this round does.
+    pub draw: Draw,
+    /// What the round was about to do: told when it fails.
+    pub note: String,
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { test, seed, number, note, .. } = self;
+            say(&format!(
+                "{test}: round {number} failed ({note}). Again, 50 times: SANDPIPER_TEST_SEED={seed} \
+                 SANDPIPER_TEST_ROUND={number} SANDPIPER_TEST_KILLS=50 cargo test -p tests --test crash -- {test}"
+            ));
+        }
+    }
+}
