@@ -114,7 +114,7 @@ async fn read_page(
         .read(move |conn| {
             let rows = store::grain::page(conn, id, version, cursor, PAGE_ROWS)?;
             if !with_payload {
-                return Ok(rows.into_iter().map(|row| (row, None)).collect());
+                return Ok(rows.into_iter().map(|row| (row, Some(String::new()))).collect());
             }
             let rows = store::payload::of_rows(conn, one_chunk(rows))?;
             Ok(rows.into_iter().map(|(row, payload)| (row, Some(payload))).collect())

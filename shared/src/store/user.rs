@@ -143,7 +143,7 @@ pub fn find_sync_user(conn: &mut Connection, company_id: Id) -> Result<Option<Us
         .optional()?)
 }
 
-/// Users by id, only those of `company` if given, and how many there are.
+/// Users by name, only those of `company` if given, and how many there are.
 ///
 /// # Errors
 /// What SQL reports.
@@ -159,7 +159,7 @@ pub fn list(
         rows = rows.filter(users::company_id.eq(id));
         all = all.filter(users::company_id.eq(id));
     }
-    let page = rows.order(users::id).offset(offset).limit(limit).load(conn)?;
+    let page = rows.order(users::username_key).offset(offset).limit(limit).load(conn)?;
     Ok((page, all.get_result(conn)?))
 }
 

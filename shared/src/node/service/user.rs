@@ -27,7 +27,9 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.required("Password", !body.password.is_empty());
     rules.required("PasswordConfirm", !body.password_confirm.is_empty());
-    rules.required("Email", !body.email.is_empty());
+    if rules.required("Email", !body.email.is_empty()) {
+        rules.holds(is_email(&body.email), "Email failed on email validation");
+    }
     rules.required("CompanyID", !body.company_id.is_nil());
     rules.required("Role", body.role != 0);
     rules.check()?;
@@ -133,6 +135,14 @@ fn is_username(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '~' | '.' | '-'))
 }
 
+/// Enough to find what is no address; whether anybody reads it only a letter could tell.
+fn is_email(text: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+    text.rsplit_once('@').is_some_and(|(local, domain)| {
+        is_part(local) && is_part(domain) && !domain.starts_with('.') && !domain.ends_with('.')
+    })
+}
+
 /// The caller.
 ///
 /// # Errors
@@ -212,6 +222,9 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
             }
             row.active = active;
             if let Some(email) = given(body.email) {
+                if !is_email(&email) {
+                    return Err(Error::Invalid(vec!["Email failed on email validation".to_owned()]));
+                }
                 indexable("Email", &email)?;
                 // Sync users all have the same one.
                 row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&email));
