@@ -65,8 +65,11 @@ END
 if start "$@"; then
     echo "ready $port $folder"
     exec 2>/dev/null
-    while read -r command; do
+    while read -r command argument; do
         case $command in
+            tls) cp "$argument/server.crt" "$argument/server.key" "$folder/data/" &&
+                chmod 600 "$folder/data/server.key" && echo 'ssl = on' >>"$folder/data/postgresql.conf" &&
+                echo 'hostssl all all 127.0.0.1/32 trust' >"$folder/data/pg_hba.conf" ;;
             stop) "$bin/pg_ctl" -D "$folder/data" -m immediate -w stop >/dev/null 2>&1 ;;
             start) "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -o "-p $port" -w -t 60 start \
                 </dev/null >/dev/null 2>&1 ;;
@@ -168,6 +171,16 @@ impl Cluster {
     /// When it does not start.
     pub fn start(&self) {
         self.command("start");
+    }
+
+    /// Takes connections over TLS only from the next start on, with `server.crt` and `server.key` of `folder`, which its
+    /// user must be able to read.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be set up.
+    pub fn require_tls(&self, folder: &Path) {
+        self.command(&format!("tls {}", folder.display()));
     }
 
     fn command(&self, command: &str) {

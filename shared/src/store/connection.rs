@@ -159,8 +159,18 @@ fn cannot_open(url: &DatabaseUrl, error: &diesel::ConnectionError) -> StoreError
     let reason = text.lines().next().unwrap_or_default().trim();
     let message = format!("cannot open {url}: {reason}");
     // These stay wrong however often one tries.
-    let permanent =
-        ["does not exist", "authentication failed", "no pg_hba.conf entry", "no password supplied"];
+    let permanent = [
+        "does not exist",
+        "authentication failed",
+        "no pg_hba.conf entry",
+        "no password supplied",
+        "certificate verify failed",
+        "server certificate for",
+        "root certificate file",
+        "does not support SSL",
+        "invalid connection option",
+        "invalid sslmode value",
+    ];
     if permanent.iter().any(|words| reason.contains(words)) {
         StoreError::Missing(message)
     } else {
