@@ -1,4 +1,31 @@
-//! Attacks on the running pair.
+//! Attacks on the running pair: what was measured against the reference server, and what a hostile customer, primary
+//! or network would try next. Each of them is a test here, or one elsewhere that already was the whole attack.
+//!
+//! "Each test was seen to fail with its protection switched off" is a script: `tests/attack/protections.sh` takes the
+//! working tree, applies one patch of `protections/` at a time, runs the tests that the patch names, and demands that
+//! they fail. A protection that stands in several layers is switched off in all of them. Numbers below are patches.
+//! "Failure" and the letters are the numbers of the list of failures and gaps of the reference that the project began with.
+//!
+//! | failure, gap | attack | test | patch |
+//! | --- | --- | --- | --- |
+//! | 1, S1 | a customer names the super admin as his machine user, then mints | `mass_assignment`, both | 01, 29 |
+//! | 2, S2 | SQL in the names of columns | `injection`, both | 02, 25 |
+//! | 3 | a login that overlaps a rotation brings the old key back | `rotation::logins_in_flight…` | 03, 06 |
+//! | 4, S6 | many first mints at once | `rotation::of_64_first_mints…`; `credential` `key::parallel_mints…` | 04, 05, 06 |
+//! | 5 | killed in mid-sync, then the primary goes back | `reader::a_run_killed…`; `sync` `fault::what_a_cut_off_run…` | 12, 13 |
+//! | 6 | payloads changed on the way under the same ids | `forgery`; `sync` `fault::a_lying_or_breaking_primary…` | 11 |
+//! | 7 | answers that unpack to gigabytes | `bomb`, both | 16, 17 |
+//! | 8, B2 | two primaries at once; one names what is the other's | `stranger`, all; `sync` `isolation::another_primary…`, `…a_server_that_claims…` | 18 to 21 |
+//! | 9, S11 | short, odd and huge keys | `malformed_key`; `credential` `login::a_refused_login…` | 09 |
+//! | 10 | a flood of logins starves the machines | `flood` | 10 |
+//! | S3 | names that lead out of a folder | `traversal` | 22 |
+//! | S4 | a login reads what is another company's | `api` `tenant::nothing_of_another_company…` | 23 to 25 |
+//! | S5 | the old key's tokens live on, here or on another server | `rotation::a_rotation_or_a_revocation…` | 06, 07, 08 |
+//! | B1 | metadata end every sync | `rerun::a_slice_with_metadata…` (the reference's wire); `sync` `exact::a_slice_with_metadata…` | 26 |
+//! | B3 | one slice starves the others | `rerun::a_slice_whose_feed…`; `sync` `isolation::a_locked_slice…` | 27 |
+//! | B4 | readers see half a slice | `reader::readers_see…` | 12 |
+//! | B4 | two syncs of one slice collide | `reader::a_run_that_was_overtaken…`; `sync` `isolation::a_second_trigger…` | 14, 15 |
+//! | B11 | a subscription is made anew under another id | `rerun::a_subscription_made_anew…` | 28 |
 
 #![allow(
     clippy::unwrap_used,
