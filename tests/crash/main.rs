@@ -18,11 +18,16 @@
 )]
 
 mod content;
+mod failpoints;
+mod init;
+mod lost_reply;
+mod migration;
 mod observe;
 mod pair;
 mod program;
 mod publisher;
 mod reader;
+mod rotate_kills;
 mod seed;
 mod session;
 mod sync_kills;

@@ -78,7 +78,7 @@ pub async fn assert_equal(primary: &Store, secondary: &Store, slice: Id) {
     assert_eq!(source, Some((ours.epoch, ours.row.version)), "slice {slice}");
 }
 
-#[derive(QueryableByName, Debug)]
+#[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = Text)]
     what: String,
@@ -93,8 +93,16 @@ const LEFT_OVER: &str = "
     UNION ALL SELECT 'pieces of no grain', count(*) FROM grain_chunks c
       WHERE NOT EXISTS (SELECT 1 FROM grains g WHERE g.row_id = c.grain_row)";
 
+/// What a primary may not have after the receiver's good run or rotation: whatever was cut off before, there is one key.
+const LEFT_OVER_OF_MINTS: &str = "
+    UNION ALL SELECT 'keys beside the only one', count(*) - 1 FROM api_keys WHERE state <> 'revoked'
+    UNION ALL SELECT 'companies whose generation is not that of their newest key', count(*) FROM companies c
+      WHERE c.key_generation <> (SELECT coalesce(max(k.generation), 0) FROM api_keys k WHERE k.company_id = c.id)";
+
 /// What a secondary may not have while nothing runs. (On a primary such rows are the draft.)
 const LEFT_OVER_OF_RUNS: &str = "
+    UNION ALL SELECT 'rotations under way', count(*) FROM partners WHERE rotation_key IS NOT NULL
+    UNION ALL SELECT 'keys that were never proven', count(*) FROM partners WHERE candidate_key IS NOT NULL
     UNION ALL SELECT 'staged grains', count(*) FROM grains g JOIN slices s ON s.id = g.slice_id
       WHERE g.added_in > s.current_version OR g.removed_in > s.current_version
     UNION ALL SELECT 'staged metadata', count(*) FROM slice_metadata m JOIN slices s ON s.id = m.slice_id
@@ -111,18 +119,28 @@ async fn none_of(store: &Store, sql: String) {
         .await
         .expect("a readable database");
     assert!(!found.is_empty());
-    let left: Vec<&Found> = found.iter().filter(|found| found.count != 0).collect();
+    let left: Vec<String> = found
+        .iter()
+        .filter(|found| found.count != 0)
+        .map(|found| format!("{} {}", found.count, found.what))
+        .collect();
     assert!(left.is_empty(), "left over: {left:?}");
 }
 
 /// A publisher at rest.
 pub async fn assert_primary_is_clean(primary: &Store) {
-    none_of(primary, LEFT_OVER.to_owned()).await;
+    none_of(primary, format!("{LEFT_OVER}{LEFT_OVER_OF_MINTS}")).await;
 }
 
 /// A receiver after a good run.
 pub async fn assert_secondary_is_clean(secondary: &Store) {
     none_of(secondary, format!("{LEFT_OVER}{LEFT_OVER_OF_RUNS}")).await;
+}
+
+/// How often the company's key was minted.
+pub async fn generation(primary: &Store) -> i64 {
+    let keys = primary.read(|conn| store::api_key::list(conn, None)).await.expect("a readable database");
+    keys.iter().map(|key| key.generation).max().expect("a key")
 }
 
 #[derive(QueryableByName)]

@@ -13,10 +13,11 @@ use crate::content::{Content, History};
 use crate::observe;
 use crate::program::{Home, Server, programs};
 use crate::publisher::{Edit, Slice};
+use crate::reader::look_into;
 use crate::seed::{Draw, Round};
 use crate::session::{Answer, Session};
 
-const PASSWORD: &str = "violet-otter-marble-42";
+pub const PASSWORD: &str = "violet-otter-marble-42";
 /// Grains of the two slices.
 const SIZES: [usize; 2] = [90, 5];
 
@@ -27,6 +28,17 @@ pub enum Kind {
     Postgres,
 }
 
+impl Kind {
+    /// The URL of an empty database, or the inner `None` for a file in the data folder; the outer `None` (and a printed
+    /// line) where there is no PostgreSQL.
+    pub fn fresh_database(self, test: &str) -> Option<Option<String>> {
+        match self {
+            Self::Sqlite => Some(None),
+            Self::Postgres => Some(Some(tests::postgres::require_or_list(test)?.database_url().unwrap())),
+        }
+    }
+}
+
 /// A data folder and the database to it.
 pub struct Node {
     pub home: Home,
@@ -35,7 +47,7 @@ pub struct Node {
 
 impl Node {
     /// Initialised; its passwords are quick to hash, which is what a server's start waits for.
-    fn init(folder: &std::path::Path, primary: bool, database: Option<String>) -> Self {
+    pub fn init(folder: &std::path::Path, primary: bool, database: Option<String>) -> Self {
         let (program, dir, name) = if primary {
             (&programs().primary, "primary", "Better Brakes")
         } else {
@@ -57,6 +69,28 @@ impl Node {
     pub fn store(&self) -> Store {
         Store::open(self.database.clone()).unwrap()
     }
+}
+
+fn add_slice(primary: &Home, name: &str) -> Slice {
+    let metadata = [("vcdb-version", "2026-10-31"), ("name", name)];
+    let pairs = metadata.map(|(key, value)| format!("{key}={value}"));
+    let [first, second] = &pairs;
+    let slice = primary
+        .run(&[
+            "slice",
+            "--json",
+            "add",
+            name,
+            "--type",
+            "pies-items",
+            "--metadata",
+            first,
+            "--metadata",
+            second,
+        ])
+        .json();
+    primary.run(&["sub", "add", "--company", "Retail Parts", "--slice", name]).ok();
+    Slice::new(slice["id"].as_str().unwrap().parse().unwrap(), &metadata)
 }
 
 /// Both.
@@ -82,39 +116,14 @@ pub struct Pair {
 impl Pair {
     /// Connected and synced; `None` where the database cannot be had.
     pub async fn start(kind: Kind, test: &str, set_up: &mut Round) -> Option<Self> {
-        let databases = match kind {
-            Kind::Sqlite => [None, None],
-            Kind::Postgres => {
-                let cluster = tests::postgres::require_or_list(test)?;
-                [(); 2].map(|()| Some(cluster.database_url().unwrap()))
-            }
-        };
+        let (first, second) = (kind.fresh_database(test)?, kind.fresh_database(test)?);
         let folder = tempfile::tempdir().unwrap();
-        let [first, second] = databases;
         let primary = Node::init(folder.path(), true, first);
         let secondary = Node::init(folder.path(), false, second);
         primary.home.run(&["company", "add", "Retail Parts"]).ok();
         let account = ["account", "create", "-u", "anna", "--company", "Retail Parts", "--password-stdin"];
         primary.home.run_with(&account, PASSWORD, &[]).ok();
-        let mut slices = Vec::new();
-        for name in ["items", "notes"] {
-            let metadata = [("vcdb-version", "2026-10-31"), ("name", name)];
-            let pairs = metadata.map(|(key, value)| format!("{key}={value}"));
-            let add = [
-                "slice",
-                "add",
-                name,
-                "--type",
-                "pies-items",
-                "--metadata",
-                &pairs[0],
-                "--metadata",
-                &pairs[1],
-            ];
-            let slice = primary.home.run(&[&add[..], &["--json"]].concat()).json();
-            primary.home.run(&["sub", "add", "--company", "Retail Parts", "--slice", name]).ok();
-            slices.push(Slice::new(slice["id"].as_str().unwrap().parse().unwrap(), &metadata));
-        }
+        let slices = ["items", "notes"].map(|name| add_slice(&primary.home, name)).into();
         let publisher = Server::start(primary.home.clone());
         let connect = ["connect", &publisher.url, "-u", "anna", "--password-stdin", "--json"];
         let connected = secondary.home.run_with(&connect, PASSWORD, &[]).json();
@@ -149,7 +158,7 @@ impl Pair {
 
     /// One drawn edit of a slice; `false` when it was cut off.
     pub async fn edit(&mut self, slice: usize, draw: &mut Draw) -> bool {
-        let edit = self.slices[slice].draw_edit(draw, SIZES[slice]);
+        let edit = self.slices[slice].draw_edit(draw, SIZES.get(slice).copied().unwrap_or(3));
         self.slices[slice].edit(&self.publisher_admin, &self.history, edit).await
     }
 
@@ -178,6 +187,26 @@ impl Pair {
         }
     }
 
+    /// A further slice, published and subscribed to; the secondary has not heard of it.
+    pub async fn add_slice(&mut self, name: &str, draw: &mut Draw) {
+        self.slices.push(add_slice(&self.primary.home, name));
+        let last = self.slices.len() - 1;
+        for _ in 0..3 {
+            assert!(self.edit(last, draw).await);
+        }
+        assert!(self.publish(last).await);
+    }
+
+    /// A removal and an addition in each of the first two slices, published.
+    pub async fn change_both(&mut self, draw: &mut Draw) {
+        for slice in 0..SIZES.len() {
+            for edit in self.slices[slice].draw_swap(draw) {
+                assert!(self.slices[slice].edit(&self.publisher_admin, &self.history, edit).await);
+            }
+            assert!(self.publish(slice).await);
+        }
+    }
+
     /// What the publisher's slices hold now.
     pub fn contents(&self) -> Vec<Content> {
         self.slices.iter().map(|slice| slice.published().clone()).collect()
@@ -198,6 +227,11 @@ impl Pair {
         }
         let took = start.elapsed();
         self.pace = if self.pace.is_zero() { took } else { (self.pace * 7 + took) / 8 };
+    }
+
+    /// One sync or one rotation by command, with no server of the secondary.
+    pub fn heal(&self, by: &str) {
+        self.secondary.home.run(&[by, &self.primary_id]).ok();
     }
 
     /// A moment in a run of the usual length.
@@ -223,6 +257,14 @@ impl Pair {
         }
         observe::assert_primary_is_clean(&primary).await;
         observe::assert_secondary_is_clean(&secondary).await;
+    }
+
+    /// What a reader sees of the secondary, whatever happened, is what the primary published.
+    pub async fn assert_whole(&mut self) {
+        let secondary = self.stores().1;
+        for slice in &self.slices {
+            look_into(&secondary, &self.history, slice.id).await;
+        }
     }
 
     /// At the very end.

@@ -162,6 +162,19 @@ impl Server {
         assert_eq!(child.wait().unwrap().signal(), Some(SIGKILL));
     }
 
+    /// Waits until it has died as by `kill -9`, without our doing.
+    pub fn await_death(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() && start.elapsed() < DEADLINE {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let status = child.try_wait().unwrap();
+        drop(child.kill());
+        drop(child.wait());
+        assert_eq!(status.and_then(|status| status.signal()), Some(SIGKILL), "it did not come by that point");
+    }
+
     /// Kills it after `delay`, from another thread.
     pub fn kill_after(&mut self, delay: Duration) -> thread::JoinHandle<()> {
         let mut child = self.child.take().unwrap();

@@ -84,6 +84,13 @@ impl Slice {
         }
     }
 
+    /// One grain goes, another comes.
+    pub fn draw_swap(&self, draw: &mut Draw) -> [Edit; 2] {
+        let gone = *self.state.draft.grains.keys().choose(draw).expect("a grain");
+        let key = format!("part-{:012x}", draw.random::<u64>() >> 16);
+        [Edit::Delete(gone), Edit::Put(id_of(draw), Grain::draw(draw, key))]
+    }
+
     /// The way back to an earlier content, grain by grain.
     pub fn edits_back_to(&self, old: &Content) -> Vec<Edit> {
         let grains = &self.state.draft.grains;

@@ -57,18 +57,20 @@ impl Reader {
     }
 }
 
+/// Looks into a secondary's database; `false` if there was nothing to see.
+pub async fn look_into(secondary: &Store, history: &History, slice: Id) -> bool {
+    let Some(shown) = observe::shown(secondary, slice).await else { return false };
+    let source = shown.row.source_version;
+    let known = source
+        .map_or(shown.content == Content::default(), |version| history.is(slice, version, &shown.content));
+    assert!(known, "not what version {source:?} of {slice} holds: {:?}", shown.content);
+    true
+}
+
 /// `false` if there was nothing to see.
 async fn look(window: &Window, history: &History, slice: Id) -> bool {
     match window {
-        Window::Database(store) => {
-            let Some(shown) = observe::shown(store, slice).await else { return false };
-            let source = shown.row.source_version;
-            let known = source.map_or(shown.content == Content::default(), |version| {
-                history.is(slice, version, &shown.content)
-            });
-            assert!(known, "not what version {source:?} of {slice} holds: {:?}", shown.content);
-            true
-        }
+        Window::Database(store) => look_into(store, history, slice).await,
         Window::Http(admin) => {
             let path = format!("/v1/grains/slice/{slice}?payload=yes&pagesize=250");
             match admin.call(Method::GET, &path, None).await {

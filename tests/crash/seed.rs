@@ -19,6 +19,13 @@ fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_no_number| panic!("{variable} is {text:?}, not a number")))
 }
 
+/// One for the whole process.
+fn seed() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let fresh = || u64::from_le_bytes(shared::clock::Random::System.bytes());
+    *SEED.get_or_init(|| number("SANDPIPER_TEST_SEED").unwrap_or_else(fresh))
+}
+
 /// The rounds of one test.
 pub struct Rounds {
     test: &'static str,
@@ -29,12 +36,16 @@ pub struct Rounds {
 impl Rounds {
     /// `count` of them, if the environment does not say otherwise.
     pub fn of(test: &'static str, count: u32) -> Self {
-        static SEED: OnceLock<u64> = OnceLock::new();
-        let fresh = || u64::from_le_bytes(shared::clock::Random::System.bytes());
-        let seed = *SEED.get_or_init(|| number("SANDPIPER_TEST_SEED").unwrap_or_else(fresh));
+        let seed = seed();
         let count = number("SANDPIPER_TEST_KILLS").unwrap_or(count);
         say(&format!("{test}: {count} rounds with SANDPIPER_TEST_SEED={seed}"));
         Self { test, seed, count }
+    }
+
+    /// For a test that does not draw its moments.
+    pub fn none(test: &'static str) -> Self {
+        say(&format!("{test}: SANDPIPER_TEST_SEED={}", seed()));
+        Self { test, seed: seed(), count: 0 }
     }
 
     /// How many there are.

@@ -17,7 +17,7 @@ pub enum Answer {
     /// A whole answer.
     Whole(StatusCode, Value),
     /// The connection was refused or broke: the server may have done it, or not.
-    Cut(String),
+    Cut(#[expect(dead_code, reason = "told when a test fails")] String),
 }
 
 /// One login, kept over restarts of the server.

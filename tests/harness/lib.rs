@@ -10,6 +10,7 @@ pub mod beside;
 pub mod binaries;
 pub mod database;
 pub mod detour;
+pub mod fake;
 pub mod liar;
 pub mod node;
 pub mod postgres;

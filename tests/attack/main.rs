@@ -1,0 +1,160 @@
+//! Attacks on the running pair: what was measured against the reference server, and what a hostile customer, primary
+//! or network would try next. Each of them is a test here, or one elsewhere that already was the whole attack.
+//!
+//! "Each test was seen to fail with its protection switched off" is a script: `tests/attack/protections.sh` takes the
+//! working tree, applies one patch of `protections/` at a time, runs the tests that the patch names, and demands that
+//! they fail. A protection that stands in several layers is switched off in all of them. Numbers below are patches.
+//! "Failure" and the letters are the numbers of the list of failures and gaps of the reference that the project began with.
+//!
+//! | failure, gap | attack | test | patch |
+//! | --- | --- | --- | --- |
+//! | 1, S1 | a customer names the super admin as his machine user, then mints | `mass_assignment`, both | 01, 29 |
+//! | 2, S2 | SQL in the names of columns | `injection`, both | 02, 25 |
+//! | 3 | a login that overlaps a rotation brings the old key back | `rotation::logins_in_flight…` | 03, 06 |
+//! | 4, S6 | many first mints at once | `rotation::of_64_first_mints…`; `credential` `key::parallel_mints…` | 04, 05, 06 |
+//! | 5 | killed in mid-sync, then the primary goes back | `reader::a_run_killed…`; `sync` `fault::what_a_cut_off_run…` | 12, 13 |
+//! | 6 | payloads changed on the way under the same ids | `forgery`; `sync` `fault::a_lying_or_breaking_primary…` | 11 |
+//! | 7 | answers that unpack to gigabytes | `bomb`, both | 16, 17 |
+//! | 8, B2 | two primaries at once; one names what is the other's | `stranger`, all; `sync` `isolation::another_primary…`, `…a_server_that_claims…` | 18 to 21 |
+//! | 9, S11 | short, odd and huge keys | `malformed_key`; `credential` `login::a_refused_login…` | 09 |
+//! | 10 | a flood of logins starves the machines | `flood` | 10 |
+//! | S3 | names that lead out of a folder | `traversal` | 22 |
+//! | S4 | a login reads what is another company's | `api` `tenant::nothing_of_another_company…` | 23 to 25 |
+//! | S5 | the old key's tokens live on, here or on another server | `rotation::a_rotation_or_a_revocation…` | 06, 07, 08 |
+//! | B1 | metadata end every sync | `rerun::a_slice_with_metadata…` (the reference's wire); `sync` `exact::a_slice_with_metadata…` | 26 |
+//! | B3 | one slice starves the others | `rerun::a_slice_whose_feed…`; `sync` `isolation::a_locked_slice…` | 27 |
+//! | B4 | readers see half a slice | `reader::readers_see…` | 12 |
+//! | B4 | two syncs of one slice collide | `reader::a_run_that_was_overtaken…`; `sync` `isolation::a_second_trigger…` | 14, 15 |
+//! | B11 | a subscription is made anew under another id | `rerun::a_subscription_made_anew…` | 28 |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::disallowed_methods,
+    reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
+)]
+
+mod bomb;
+mod flood;
+mod forgery;
+mod injection;
+mod malformed_key;
+mod mass_assignment;
+mod process;
+mod reader;
+mod rerun;
+mod rotation;
+mod stranger;
+mod traversal;
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use shared::wire::Id;
+use tests::{Pair, TestDatabase};
+
+/// One client for all: each new one reads the system's certificates. Nothing is pooled, since a pool would outlive the
+/// test whose runtime feeds it.
+fn http() -> reqwest::Client {
+    static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
+    HTTP.get_or_init(|| reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap())
+        .clone()
+}
+
+/// Sends and gives status and body.
+async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    let body = if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    };
+    (status, body)
+}
+
+/// A stranger with a token.
+#[derive(Clone)]
+struct Caller {
+    url: String,
+    token: String,
+}
+
+impl Caller {
+    fn of(url: &str, token: &str) -> Self {
+        Self { url: url.to_owned(), token: token.to_owned() }
+    }
+
+    async fn password(url: &str, username: &str, password: &str) -> Self {
+        let body = json!({ "username": username, "password": password });
+        let (status, login) = send(http().post(format!("{url}/login")).json(&body)).await;
+        assert_eq!(status, 200, "{login}");
+        Self::of(url, login["token"].as_str().unwrap())
+    }
+
+    /// The same token at another server.
+    fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
+    /// The token of a login at the same server.
+    fn with_token(&self, login: &Value) -> Self {
+        Self { token: login["token"].as_str().unwrap().to_owned(), ..self.clone() }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = http().request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        send(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.call("GET", path, None).await
+    }
+}
+
+async fn key_login(url: &str, key: &Value) -> (u16, Value) {
+    let body = json!({ "sync-api-key": key["sync_api_key"] });
+    send(http().post(format!("{url}/login")).json(&body)).await
+}
+
+/// A pair on SQLite, and one on PostgreSQL where there is one.
+async fn pairs(test: &str) -> Vec<Pair> {
+    let mut pairs = vec![Pair::start().await];
+    if let (Some(first), Some(second)) = (TestDatabase::postgres(test), TestDatabase::postgres(test)) {
+        pairs.push(Pair::start_on(first, second).await);
+    }
+    pairs
+}
+
+/// Everything a secondary holds of a slice, as its rows stand, and nothing of any other.
+async fn rows_of(secondary: &tests::TestSecondary, slice: Id) -> Vec<String> {
+    use shared::store;
+    secondary
+        .secondary
+        .node
+        .store
+        .read(move |conn| -> Result<_, store::StoreError> {
+            let row = store::slice::find(conn, slice)?.expect("the slice");
+            let (current, primary) = (row.current_version, row.primary_id.expect("its primary"));
+            let mut rows = vec![format!("{row:?}")];
+            for version in 0..=current + 1 {
+                rows.push(format!("{:?}", store::version::find(conn, slice, version)?));
+                rows.push(format!("{:?}", store::metadata::at(conn, slice, version)?));
+                let grains = store::grain::page(conn, slice, version, None, 10_000)?;
+                rows.push(format!("{:?}", store::payload::of_rows(conn, grains)?));
+            }
+            rows.push(format!("{:?}", store::subscription::find_pair(conn, slice, primary)?));
+            Ok(rows)
+        })
+        .await
+        .unwrap()
+}

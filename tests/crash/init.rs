@@ -1,0 +1,119 @@
+//! `init` dies at a random moment: the next one works or says what to do, and no folder looks ready that is not.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use rand::RngExt as _;
+
+use super::Kind;
+use crate::pair::PASSWORD;
+use crate::program::{Ended, Home, programs};
+use crate::seed::{Rounds, say};
+
+const KILLS: u32 = 30;
+
+#[test]
+fn on_sqlite_an_init_that_dies_can_be_repeated() {
+    dies("on_sqlite_an_init_that_dies_can_be_repeated", Kind::Sqlite);
+}
+
+#[test]
+fn on_postgres_an_init_that_dies_can_be_repeated() {
+    dies("on_postgres_an_init_that_dies_can_be_repeated", Kind::Postgres);
+}
+
+struct Attempt {
+    home: Home,
+    database: Option<String>,
+}
+
+impl Attempt {
+    fn args(&self) -> Vec<&str> {
+        let mut args = vec!["init", "--name", "Better Brakes", "--admin-password-stdin"];
+        args.extend(self.database.iter().flat_map(|url| ["--database", url]));
+        args
+    }
+
+    fn init(&self) -> Ended {
+        self.home.run_with(&self.args(), PASSWORD, &[])
+    }
+
+    fn is_initialised(&self) -> bool {
+        self.home.folder.join("config.toml").exists()
+    }
+
+    /// Whether the node in it opens.
+    fn assert_opens(&self) {
+        let list = if self.home.program.ends_with("sandpiper-primary") {
+            ["company", "list"]
+        } else {
+            ["primaries", "--json"]
+        };
+        self.home.run(&list).ok();
+    }
+}
+
+fn dies(test: &'static str, kind: Kind) {
+    let rounds = Rounds::of(test, KILLS);
+    if kind.fresh_database(test).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let attempt = |name: &str, program: &'static Path| Attempt {
+        home: Home { program, folder: folder.path().join(name) },
+        database: kind.fresh_database(test).unwrap(),
+    };
+    // The first one loads the program, and takes longer than the others will.
+    let pace = ["first", "second"].map(|name| {
+        let start = Instant::now();
+        attempt(name, &programs().primary).init().ok();
+        start.elapsed()
+    });
+    let pace = pace[0].min(pace[1]);
+    let (mut ready, mut again, mut told) = (0, 0, 0);
+    for (turn, mut round) in rounds.each().enumerate() {
+        let program =
+            if round.number.is_multiple_of(2) { &programs().primary } else { &programs().secondary };
+        let mut attempt = attempt(&format!("turn-{turn}"), program);
+        let moment = pace.mul_f64(round.draw.random_range(0.0..1.05));
+        round.note = format!("`init` killed after {moment:?}");
+        attempt.home.run_killed(&attempt.args(), PASSWORD, moment);
+        if attempt.is_initialised() {
+            ready += 1;
+            attempt.assert_opens();
+            continue;
+        }
+        let second = attempt.init();
+        if second.status.success() {
+            again += 1;
+        } else {
+            told += 1;
+            assert_eq!((second.status.code(), second.err.lines().count()), (Some(78), 1), "{second:?}");
+            assert!(!attempt.is_initialised());
+            follow(&mut attempt, &second.err, kind, test);
+            attempt.init().ok();
+        }
+        attempt.assert_opens();
+    }
+    say(&format!(
+        "{test}: an init takes {pace:?}; {ready} were ready, {again} just worked again, {told} said what to do"
+    ));
+    assert!(rounds.count() < 20 || again + told > 0, "no kill came in time");
+}
+
+/// Does what the message says.
+fn follow(attempt: &mut Attempt, message: &str, kind: Kind, test: &str) {
+    match kind {
+        Kind::Sqlite => {
+            assert!(message.contains("an earlier init was cut off"), "{message}");
+            assert!(message.contains("to start anew, remove sandpiper.db and root.key"), "{message}");
+            fs::remove_file(attempt.home.folder.join("sandpiper.db")).unwrap();
+            fs::remove_file(attempt.home.folder.join("root.key")).unwrap();
+        }
+        Kind::Postgres => {
+            assert!(message.contains("give another --database"), "{message}");
+            attempt.database = kind.fresh_database(test).unwrap();
+        }
+    }
+}
