@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod database;
 pub mod detour;
 pub mod fake;
+pub mod left_out;
 pub mod liar;
 pub mod node;
 pub mod postgres;

@@ -21,6 +21,8 @@ use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use crate::left_out;
+
 const SWITCH: &str = "SANDPIPER_TEST_POSTGRES";
 const USER: &str = "sandpiper";
 const PROGRAMS: [&str; 4] = ["initdb", "pg_ctl", "postgres", "psql"];
@@ -134,10 +136,14 @@ pub fn cluster() -> Postgres {
 #[must_use]
 pub fn require_or_list(test: &str) -> Option<&'static Cluster> {
     match (cluster(), wish()) {
-        (Postgres::Available(cluster), _) => Some(cluster),
+        (Postgres::Available(cluster), _) => {
+            left_out::clear(test);
+            Some(cluster)
+        }
         (Postgres::Absent(why), Ok(Wish::Off | Wish::Optional)) => {
             // Not `eprintln!`, which the test runner hides when the test passes.
             let _ = writeln!(io::stderr(), "{test}: PostgreSQL is left out: {why}");
+            left_out::note(test, &why);
             None
         }
         (Postgres::Absent(why), Ok(Wish::Required) | Err(_)) => panic!("{test} needs PostgreSQL: {why}"),

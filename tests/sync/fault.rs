@@ -294,7 +294,7 @@ async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
         let failed = match secondary.sync(pair.primary.server_id).await {
             Err(error) => error.to_string(),
             Ok(report) => match &report.slices[0].outcome {
-                Outcome::Failed { error } => error.clone(),
+                Outcome::Failed { error, .. } => error.clone(),
                 other => panic!("{name}: {other:?}"),
             },
         };

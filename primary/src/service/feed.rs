@@ -67,7 +67,7 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
         return Err(Error::NoAccessToSlice);
     }
     if !slice::allows_sync(&row, node.clock.now()) {
-        return Err(Error::Conflict("slice locked (being updated) on server".to_owned()));
+        return Err(Error::PublisherEditing);
     }
     Ok(row)
 }
@@ -75,7 +75,7 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
 /// The reference's wire: all grains of the published version as one JSON array, `null` if there are none.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::Conflict`] while the slice is locked.
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
     let company_id = who.company_id;
     let reader = Arc::clone(&node);
@@ -138,7 +138,7 @@ fn one_chunk(mut rows: Vec<GrainRow>) -> Vec<GrainRow> {
 /// sync-2: see [`shared::wire::sync`].
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::Conflict`] while the slice is locked.
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
     let company_id = who.company_id;
     let reader = Arc::clone(&node);

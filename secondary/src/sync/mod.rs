@@ -141,7 +141,7 @@ impl Run {
     async fn slice(&self, wanted: Wanted) -> SliceReport {
         let start = Instant::now();
         let outcome = match wanted.refused {
-            Some(error) => Outcome::Failed { error },
+            Some(error) => Outcome::Failed { error, temporary: false },
             None => match self.bring_up_to_date(&wanted.slice).await {
                 Ok(Some(change)) => Outcome::Changed(change),
                 Ok(None) => Outcome::Unchanged,
@@ -149,7 +149,7 @@ impl Run {
                     let detail = error.private_text().unwrap_or_else(|| error.to_string());
                     tracing::warn!(slice = %wanted.slice.slice_name, error = %detail, "slice failed");
                     // The report goes to the primary too: nothing internal in it.
-                    Outcome::Failed { error: error.to_string() }
+                    Outcome::Failed { error: error.to_string(), temporary: error.is_temporary() }
                 }
             },
         };
@@ -165,7 +165,7 @@ impl Run {
     /// `None` if it is equal already.
     async fn bring_up_to_date(&self, remote: &Slice) -> Result<Option<Change>, Error> {
         if !remote.allow_sync {
-            return Err(Error::Conflict("slice locked (being updated) on server".to_owned()));
+            return Err(Error::PublisherEditing);
         }
         let local = stage::current(self, remote.id).await?;
         let is_equal = if self.speaks_sync_2 {

@@ -138,9 +138,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(error) => error.into(),
-            Error::SyncRunning | Error::Locked { .. } | Error::Overloaded(_) | Error::Unreachable(_) => {
-                Self::try_again(error.to_string())
-            }
+            error if error.is_temporary() => Self::try_again(error.to_string()),
             Error::NotConfigured(text) => Self::config(text),
             Error::Internal(text) => Self::failed(format!("internal error: {text}")),
             other => Self::failed(other.to_string()),

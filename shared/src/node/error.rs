@@ -57,6 +57,9 @@ pub enum Error {
         /// End of the lock.
         until: crate::wire::Timestamp,
     },
+    /// The publisher has closed the slice for sync while he edits it.
+    #[error("slice locked (being updated) on server")]
+    PublisherEditing,
     /// Another run of the same primary has not ended.
     #[error("a sync with this primary is already running")]
     SyncRunning,
@@ -117,6 +120,7 @@ impl Error {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
             Self::Locked { .. } => (StatusCode::CONFLICT, "locked"),
+            Self::PublisherEditing => (StatusCode::CONFLICT, "conflict"),
             Self::SyncRunning => (StatusCode::CONFLICT, "sync_running"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "unreachable"),
@@ -135,6 +139,19 @@ impl Error {
                 StoreError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             },
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Whether the same request may succeed later, with nothing done about it.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::SyncRunning
+            | Self::PublisherEditing
+            | Self::Locked { .. }
+            | Self::Overloaded(_)
+            | Self::Unreachable(_) => true,
+            Self::Store(error) => matches!(error, StoreError::Busy | StoreError::Unavailable(_)),
+            _ => false,
         }
     }
 
