@@ -4,7 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use shared::store::{Connection, DatabaseUrl, Store, StoreError};
 use tests::{TestDatabase, postgres};
 
@@ -13,6 +13,8 @@ fn certificates(folder: &std::path::Path) {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // By default both would have one name, and the server's would look self-signed.
+    authority.distinguished_name.push(DnType::CommonName, "an authority");
     std::fs::write(folder.join("authority.crt"), authority.self_signed(&authority_key).unwrap().pem())
         .unwrap();
     let issuer = Issuer::new(authority, authority_key);

@@ -47,7 +47,7 @@ pub(super) async fn is_equal(run: &Run, remote: &Slice, local: &VersionRow) -> R
 pub(super) async fn fetch(run: &Run, stage: &Stage) -> Result<Change, Error> {
     let slice_id = stage.base.slice_id;
     let mut lines = run.client.feed(slice_id, &have(&stage.base)).await?;
-    let header: FeedHeader = lines.next().await?.ok_or_else(|| unexpected("an empty feed"))?;
+    let header: FeedHeader = lines.header().await?.ok_or_else(|| unexpected("an empty feed"))?;
     if header.slice_id != slice_id {
         return Err(unexpected("the feed of another slice"));
     }

@@ -16,9 +16,6 @@ use shared::wire::{Id, Timestamp};
 
 use super::Run;
 
-/// What a primary may list (design §6).
-const MAX_SUBSCRIPTIONS: usize = 100_000;
-
 /// An active subscription.
 pub(super) struct Wanted {
     /// Its id.
@@ -59,13 +56,8 @@ pub(super) async fn no_longer_offered(
 /// Writes the remote list into our tables and returns what is to be synced.
 ///
 /// # Errors
-/// [`Error::Upstream`] for a list that is too long; what the store reports.
+/// [`Error::Upstream`] for a subscription without its slice; what the store reports.
 pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Vec<Wanted>, Error> {
-    if remote.len() > MAX_SUBSCRIPTIONS {
-        return Err(Error::Upstream(format!(
-            "the primary lists more than {MAX_SUBSCRIPTIONS} subscriptions"
-        )));
-    }
     let mut wanted = Vec::new();
     for sub in remote {
         let Some(slice) = sub.slice.clone().filter(|slice| slice.id == sub.slice_id) else {

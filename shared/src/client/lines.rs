@@ -12,6 +12,9 @@ use super::{Client, ClientError};
 /// A grain of 64 MiB, escaped.
 const MAX_LINE: usize = 140 * 1024 * 1024;
 
+/// The header of a feed: it holds the slice's metadata, which are made by one request of at most 1 MiB.
+const MAX_HEADER: usize = 4 * 1024 * 1024;
+
 /// The lines of an answer, one at a time: memory holds one line, whatever the stream's length.
 pub struct Lines {
     client: Client,
@@ -32,21 +35,36 @@ impl Lines {
     /// [`ClientError::Unreachable`] when the stream breaks, [`ClientError::Unexpected`] for a line that is too long or
     /// not a `T`.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
-        let Some(line) = self.next_bytes().await? else { return Ok(None) };
+        self.next_within(MAX_LINE).await
+    }
+
+    /// The first line of a feed.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn header<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+        self.next_within(MAX_HEADER).await
+    }
+
+    async fn next_within<T: DeserializeOwned>(&mut self, limit: usize) -> Result<Option<T>, ClientError> {
+        let Some(line) = self.next_bytes(limit).await? else { return Ok(None) };
         serde_json::from_slice(&line).map(Some).map_err(|error| self.client.unexpected(error.to_string()))
     }
 
-    async fn next_bytes(&mut self) -> Result<Option<BytesMut>, ClientError> {
+    async fn next_bytes(&mut self, limit: usize) -> Result<Option<BytesMut>, ClientError> {
         loop {
             let unread = self.buffer.get(self.scanned..).unwrap_or_default();
             if let Some(at) = unread.iter().position(|byte| *byte == b'\n') {
                 let line = self.buffer.split_to(self.scanned + at + 1);
                 self.scanned = 0;
+                if line.len() > limit {
+                    return Err(self.client.unexpected(format!("a line of more than {limit} bytes")));
+                }
                 return Ok(Some(line));
             }
             self.scanned = self.buffer.len();
-            if self.buffer.len() > MAX_LINE {
-                return Err(self.client.unexpected(format!("a line of more than {MAX_LINE} bytes")));
+            if self.buffer.len() > limit {
+                return Err(self.client.unexpected(format!("a line of more than {limit} bytes")));
             }
             match self.stream.next().await {
                 Some(chunk) => {

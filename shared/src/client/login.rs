@@ -1,9 +1,10 @@
 //! Logging in, and what a company admin does once: minting a key.
 
-use reqwest::Method;
 use reqwest::header::HeaderValue;
+use reqwest::{Method, RequestBuilder};
+use serde::de::DeserializeOwned;
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, MAX_SMALL};
 use crate::crypto::Secret;
 use crate::wire::api_key::{ApiKey, MintRequest};
 use crate::wire::auth::{AuthToken, KeyLogin, PasswordLogin};
@@ -17,7 +18,7 @@ impl Client {
     /// [`ClientError`]; refused (401) for every wrong credential alike.
     pub async fn login(&mut self, username: &str, password: &Secret) -> Result<(), ClientError> {
         let body = PasswordLogin { username, password: password.expose() };
-        let token: AuthToken = self.post("/login", &body).await?;
+        let token: AuthToken = self.ask(self.request(Method::POST, "/login").json(&body)).await?;
         self.token = Some(token.token.into());
         Ok(())
     }
@@ -27,7 +28,8 @@ impl Client {
     /// # Errors
     /// As [`login`](Self::login).
     pub async fn login_with_key(&mut self, api_key: &Secret) -> Result<(), ClientError> {
-        let token: AuthToken = self.post("/login", &KeyLogin { sync_api_key: api_key.expose() }).await?;
+        let body = KeyLogin { sync_api_key: api_key.expose() };
+        let token: AuthToken = self.ask(self.request(Method::POST, "/login").json(&body)).await?;
         self.token = Some(token.token.into());
         Ok(())
     }
@@ -37,7 +39,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn view_server(&self) -> Result<Server, ClientError> {
-        self.get("/server").await
+        self.ask(self.request(Method::GET, "/server")).await
     }
 
     /// Who is logged in.
@@ -45,7 +47,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn me(&self) -> Result<User, ClientError> {
-        self.get("/me").await
+        self.ask(self.request(Method::GET, "/me")).await
     }
 
     /// Mints a key for the caller's company; the one before dies when the new one first logs in, or after
@@ -57,7 +59,7 @@ impl Client {
         let request = self.request(Method::POST, "/v1/apikey");
         let request =
             if overlap_seconds > 0 { request.json(&MintRequest { overlap_seconds }) } else { request };
-        self.json(request).await
+        self.ask(request).await
     }
 
     /// The same for a machine, which may only mint what it can ask for again: the same `idempotency_key` gives the
@@ -74,6 +76,11 @@ impl Client {
         let mut key = HeaderValue::from_str(idempotency_key.expose())
             .map_err(|error| self.unexpected(error.to_string()))?;
         key.set_sensitive(true);
-        self.json(request.header("idempotency-key", key)).await
+        self.ask(request.header("idempotency-key", key)).await
+    }
+
+    /// A question with a short answer.
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        self.json_within(request, MAX_SMALL).await
     }
 }

@@ -21,8 +21,10 @@ const USER_AGENT: &str = concat!("sandpiper-rs/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for this long the other side counts as gone. There is no limit on the whole: files may be large.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Answers that are one JSON document.
+/// Answers that are one JSON document, such as a page of grains with payloads.
 const MAX_JSON: usize = 256 * 1024 * 1024;
+/// Answers that say one thing: a token, who answers, a key. Whoever sends more means no good.
+const MAX_SMALL: usize = 1024 * 1024;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -175,8 +177,16 @@ impl Client {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        self.json_within(request, MAX_JSON).await
+    }
+
+    async fn json_within<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        limit: usize,
+    ) -> Result<T, ClientError> {
         let response = self.send(request).await?;
-        let bytes = self.body(response, MAX_JSON).await?;
+        let bytes = self.body(response, limit).await?;
         // An empty body is the reference's way to say nothing.
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         serde_json::from_slice(text).map_err(|error| self.unexpected(error.to_string()))

@@ -1,6 +1,7 @@
 //! What a sync asks of a primary: sync-2 between our own nodes, the reference's wire towards others.
 
 use reqwest::Method;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::{Client, ClientError, Lines};
 use crate::wire::Id;
@@ -10,13 +11,53 @@ use crate::wire::slice::MetadataPair;
 use crate::wire::subscription::Subscription;
 use crate::wire::sync::{FeedQuery, WantedGrains};
 
+/// What a primary may list (design §6).
+const MAX_SUBSCRIPTIONS: usize = 100_000;
+/// The same in bytes: a subscription with its slice has about 900.
+const MAX_LIST: usize = 128 * 1024 * 1024;
+/// A slice's metadata: it is made by one request of at most 1 MiB.
+const MAX_METADATA: usize = 4 * 1024 * 1024;
+
+/// A list that is not read beyond `N`: as objects its elements are many times larger than as text.
+struct Bounded<T, const N: usize>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements<T, const N: usize>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Elements<T, N> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "a list of at most {N}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    if elements.len() == N {
+                        return Err(serde::de::Error::invalid_length(N + 1, &self));
+                    }
+                    elements.push(element);
+                }
+                Ok(elements)
+            }
+        }
+
+        deserializer.deserialize_seq(Elements::<T, N>(std::marker::PhantomData)).map(Self)
+    }
+}
+
 impl Client {
     /// The caller's company's subscriptions with their slices.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn subscriptions(&self) -> Result<Vec<Subscription>, ClientError> {
-        Ok(self.get::<Option<Vec<Subscription>>>("/v1/sync/subs").await?.unwrap_or_default())
+        let request = self.request(Method::GET, "/v1/sync/subs");
+        let list: Option<Bounded<Subscription, MAX_SUBSCRIPTIONS>> =
+            self.json_within(request, MAX_LIST).await?;
+        Ok(list.map(|list| list.0).unwrap_or_default())
     }
 
     /// sync-2: a slice version, or the way to it from `have`. The first line is a
@@ -61,7 +102,9 @@ impl Client {
     /// [`ClientError`].
     pub async fn metadata(&self, slice_id: Id) -> Result<Vec<MetadataPair>, ClientError> {
         let path = format!("/v1/slices/metadata/{slice_id}");
-        Ok(self.get::<Option<Vec<MetadataPair>>>(&path).await?.unwrap_or_default())
+        let request = self.request(Method::GET, &path);
+        let pairs: Option<Vec<MetadataPair>> = self.json_within(request, MAX_METADATA).await?;
+        Ok(pairs.unwrap_or_default())
     }
 
     /// Tells the primary how it went.
