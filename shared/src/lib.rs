@@ -11,11 +11,13 @@
 //! | [`server`] | what any HTTP server needs: settings, logs, TLS, starting and stopping |
 //! | [`cli`] | what both command lines have in common |
 //! | [`clock`] | time and randomness as parameters |
+//! | [`failpoint`] | where tests kill a server |
 
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod crypto;
+pub mod failpoint;
 pub mod node;
 pub mod payload;
 pub mod server;

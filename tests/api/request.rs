@@ -243,8 +243,10 @@ async fn bodies_of_any_kind_get_an_answer() {
         status == 400 && answer["message"].as_str().unwrap().contains("at most 67108864"),
         "{status} {answer}"
     );
-    let token = staff.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": 60 }))).await;
-    assert_eq!(token.0, 400, "not there yet, and said so");
+    for overlap in [json!(-1), json!(2_592_001), json!("60"), json!(1.5), json!(true)] {
+        let minted = staff.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": overlap }))).await;
+        assert_eq!(minted.0, 400, "{overlap}: {}", minted.1);
+    }
 }
 
 #[tokio::test]

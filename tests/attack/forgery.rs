@@ -118,7 +118,7 @@ async fn a_payload_changed_on_the_way_is_refused_and_the_old_version_stays() {
                     let report = secondary.sync(primary.server_id).await.unwrap();
                     let why = format!("{key} {forgery:?}, by index {by_index}");
                     match &report.slices[0].outcome {
-                        Outcome::Failed { error } => assert!(
+                        Outcome::Failed { error, .. } => assert!(
                             error.contains("damaged") || error.contains("do not match"),
                             "{why}: {error}"
                         ),

@@ -12,6 +12,8 @@
 
 mod key;
 mod login;
+mod outage;
+mod rotation;
 mod token;
 
 use serde_json::{Value, json};

@@ -2,7 +2,6 @@
 
 use shared::server::data_dir::{CONFIG, DataDir, ROOT_KEY};
 use shared::server::serve::ServeOptions;
-use shared::store::DatabaseUrl;
 
 use crate::node::{ADMIN, POLICY, TestPrimary, another_node, login};
 
@@ -34,10 +33,7 @@ impl TestPrimary {
     /// When it cannot be written.
     pub fn data_dir(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let database = match self.database.url() {
-            DatabaseUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
-            DatabaseUrl::Postgres(url) => url.clone(),
-        };
+        let database = self.database.text();
         let dir = DataDir::create(folder.path()).expect("a data folder");
         dir.write_new(ROOT_KEY, self.root_key.to_hex().as_bytes()).expect("a root key");
         dir.write_new(CONFIG, format!("database = {database:?}\n").as_bytes()).expect("settings");

@@ -65,7 +65,7 @@ async fn forward(
     let method =
         reqwest::Method::from_bytes(request.method().as_str().as_bytes()).expect("a test's own traffic");
     let mut outgoing = http.request(method, format!("{upstream}{}", request.uri())).body(body);
-    for name in ["authorization", "content-type", "user-agent"] {
+    for name in ["authorization", "content-type", "idempotency-key", "user-agent"] {
         if let Some(value) = request.headers().get(name) {
             outgoing = outgoing.header(name, value.to_str().expect("a test's own traffic"));
         }

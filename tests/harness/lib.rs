@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod database;
 pub mod detour;
 pub mod fake;
+pub mod left_out;
 pub mod liar;
 pub mod node;
 pub mod postgres;
@@ -18,3 +19,15 @@ pub mod sample;
 
 pub use database::TestDatabase;
 pub use node::{ADMIN, Pair, TestPrimary, TestSecondary};
+
+/// Waits for what must come, a minute at most.
+///
+/// # Panics
+/// When it does not.
+pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while !condition().await {
+        assert!(std::time::Instant::now() < deadline, "{what}: it did not come to that");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

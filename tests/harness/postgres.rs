@@ -17,9 +17,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 use std::{env, fs, thread};
+
+use crate::left_out;
 
 const SWITCH: &str = "SANDPIPER_TEST_POSTGRES";
 const USER: &str = "sandpiper";
@@ -64,8 +66,18 @@ END
 
 if start "$@"; then
     echo "ready $port $folder"
-    exec >/dev/null 2>&1
-    while read -r _; do :; done
+    exec 2>/dev/null
+    while read -r command argument; do
+        case $command in
+            tls) cp "$argument/server.crt" "$argument/server.key" "$folder/data/" &&
+                chmod 600 "$folder/data/server.key" && echo 'ssl = on' >>"$folder/data/postgresql.conf" &&
+                echo 'hostssl all all 127.0.0.1/32 trust' >"$folder/data/pg_hba.conf" ;;
+            stop) "$bin/pg_ctl" -D "$folder/data" -m immediate -w stop >/dev/null 2>&1 ;;
+            start) "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -o "-p $port" -w -t 60 start \
+                </dev/null >/dev/null 2>&1 ;;
+            *) false ;;
+        esac && echo done || echo failed
+    done
 else
     tail -n 20 "$folder/log"
 fi
@@ -90,8 +102,15 @@ pub struct Cluster {
     port: u16,
     folder: PathBuf,
     spaces: AtomicU64,
+    watchdog: Mutex<Watchdog>,
+}
+
+/// The shell that owns a server.
+#[derive(Debug)]
+struct Watchdog {
     /// Its standard input is the pipe that keeps the server alive.
-    _watchdog: Child,
+    process: Child,
+    answers: BufReader<ChildStdout>,
 }
 
 /// Gives the cluster of this process; the first call starts it.
@@ -117,17 +136,68 @@ pub fn cluster() -> Postgres {
 #[must_use]
 pub fn require_or_list(test: &str) -> Option<&'static Cluster> {
     match (cluster(), wish()) {
-        (Postgres::Available(cluster), _) => Some(cluster),
+        (Postgres::Available(cluster), _) => {
+            left_out::clear(test);
+            Some(cluster)
+        }
         (Postgres::Absent(why), Ok(Wish::Off | Wish::Optional)) => {
             // Not `eprintln!`, which the test runner hides when the test passes.
             let _ = writeln!(io::stderr(), "{test}: PostgreSQL is left out: {why}");
+            left_out::note(test, &why);
             None
         }
         (Postgres::Absent(why), Ok(Wish::Required) | Err(_)) => panic!("{test} needs PostgreSQL: {why}"),
     }
 }
 
+/// A cluster for one test alone, which may stop it; gone with the value. As [`require_or_list`] otherwise.
+///
+/// # Panics
+///
+/// As [`require_or_list`], and when a second server does not start where a first one did.
+#[must_use]
+pub fn private(test: &str) -> Option<Cluster> {
+    require_or_list(test).map(|_first| start().expect("a second server"))
+}
+
 impl Cluster {
+    /// Stops the server as a crash would: connections break, nothing is flushed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not stop.
+    pub fn stop(&self) {
+        self.command("stop");
+    }
+
+    /// Starts it again, on the same port.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start(&self) {
+        self.command("start");
+    }
+
+    /// Takes connections over TLS only from the next start on, with `server.crt` and `server.key` of `folder`, which its
+    /// user must be able to read.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be set up.
+    pub fn require_tls(&self, folder: &Path) {
+        self.command(&format!("tls {}", folder.display()));
+    }
+
+    fn command(&self, command: &str) {
+        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answer = String::new();
+        let stdin = watchdog.process.stdin.as_mut().expect("a pipe to the watchdog");
+        writeln!(stdin, "{command}").expect("a watchdog that listens");
+        watchdog.answers.read_line(&mut answer).expect("a watchdog that answers");
+        assert_eq!(answer.trim(), "done", "{command}: see {}/log", self.folder.display());
+    }
+
     /// Makes an empty schema and gives a URL that selects it by `search_path`.
     ///
     /// Schemas share one database, so advisory locks and notifications reach across them:
@@ -205,8 +275,9 @@ fn start() -> Result<Cluster, String> {
     })?;
     let mut watchdog = spawn_watchdog(&programs).map_err(|e| format!("cannot start a cluster: {e}"))?;
     let answers = watchdog.stdout.take().ok_or("the watchdog has no standard output")?;
-    let (port, folder) = await_ready(answers)?;
-    Ok(Cluster { programs, port, folder, spaces: AtomicU64::new(1), _watchdog: watchdog })
+    let (port, folder, answers) = await_ready(answers)?;
+    let watchdog = Mutex::new(Watchdog { process: watchdog, answers });
+    Ok(Cluster { programs, port, folder, spaces: AtomicU64::new(1), watchdog })
 }
 
 /// The folder with all programs: of the `initdb` in PATH, else of Debian's newest version.
@@ -288,7 +359,7 @@ fn without_pg_variables(command: &mut Command) -> &mut Command {
 }
 
 /// Waits for the watchdog's `ready <port> <folder>`; anything else it says is the reason of a failure.
-fn await_ready(answers: ChildStdout) -> Result<(u16, PathBuf), String> {
+fn await_ready(answers: ChildStdout) -> Result<(u16, PathBuf, BufReader<ChildStdout>), String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut answers = BufReader::new(answers);
@@ -298,13 +369,15 @@ fn await_ready(answers: ChildStdout) -> Result<(u16, PathBuf), String> {
             outcome = answers.read_to_string(&mut text);
         }
         // Nobody listens any more after the deadline.
-        let _ = sender.send(outcome.map(|_| text));
+        let _ = sender.send(outcome.map(|_| (text, answers)));
     });
-    let text = receiver
+    let (text, answers) = receiver
         .recv_timeout(START_DEADLINE)
         .map_err(|e| format!("PostgreSQL did not start within {START_DEADLINE:?}: {e}"))?
         .map_err(|e| format!("cannot read from the watchdog: {e}"))?;
-    parse_ready(&text).ok_or_else(|| format!("PostgreSQL did not start: {}", text.trim()))
+    let (port, folder) =
+        parse_ready(&text).ok_or_else(|| format!("PostgreSQL did not start: {}", text.trim()))?;
+    Ok((port, folder, answers))
 }
 
 fn parse_ready(text: &str) -> Option<(u16, PathBuf)> {

@@ -47,7 +47,14 @@ async fn add_retail_parts(server: &TestPrimary) {
     });
     post(server, "/v1/users", &user).await;
     let retail_parts: Id = RETAIL_PARTS.parse().unwrap();
-    shared::node::service::api_key::mint_for(&server.node, retail_parts, "test").await.unwrap();
+    shared::node::service::api_key::mint_for(
+        &server.node,
+        retail_parts,
+        "test",
+        shared::node::service::api_key::Mint::default(),
+    )
+    .await
+    .unwrap();
 }
 
 /// The file that the recorded clients sent, encoded.

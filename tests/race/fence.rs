@@ -52,7 +52,7 @@ fn assert_overtaken(report: &Report) {
     assert_eq!(report.slices.len(), 2);
     for slice in &report.slices {
         match &slice.outcome {
-            Outcome::Failed { error } => assert!(error.contains("already running"), "{error}"),
+            Outcome::Failed { error, .. } => assert!(error.contains("already running"), "{error}"),
             other => panic!("{other:?}"),
         }
     }

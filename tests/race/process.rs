@@ -57,12 +57,9 @@ impl Installed {
     /// With its own SQLite file, or on `database`.
     pub fn new(database: Option<TestDatabase>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let given = database.as_ref().map(|database| match database.url() {
-            DatabaseUrl::Postgres(url) => url.clone(),
-            DatabaseUrl::Sqlite(path) => panic!("{} belongs into the folder", path.display()),
-        });
-        let url = match &given {
-            Some(url) => DatabaseUrl::Postgres(url.clone()),
+        let given = database.as_ref().map(|database| database.text().to_owned());
+        let url = match &database {
+            Some(database) => database.url().clone(),
             None => DatabaseUrl::Sqlite(folder.path().join("sandpiper.db")),
         };
         let installed = Self { folder, database: url, _own: database };

@@ -48,10 +48,7 @@ async fn parallel_read_then_write_loses_no_update() {
         for n in 0..200 {
             let store = if n % 2 == 0 { store.clone() } else { other.clone() };
             tasks.push(tokio::spawn(async move {
-                write(&store, move |conn| store::company::next_key_generation(conn, id))
-                    .await
-                    .unwrap()
-                    .unwrap()
+                write(&store, move |conn| store::company::next_key_generation(conn, id)).await.unwrap()
             }));
         }
         let mut generations = Vec::new();

@@ -63,7 +63,7 @@ async fn an_unreachable_primary_and_a_refused_key_are_told_apart() {
     // Somebody else mints: our key is dead.
     let mut admin = shared::client::Client::new(&pair.primary.url, false).unwrap();
     admin.login("companyadmin", &tests::node::COMPANY_ADMIN_PASSWORD.into()).await.unwrap();
-    admin.mint().await.unwrap();
+    admin.mint(0).await.unwrap();
     match pair.secondary.sync(id).await {
         Err(Error::Upstream(text)) => assert!(text.contains("refused our api-key"), "{text}"),
         other => panic!("{other:?}"),
@@ -294,7 +294,7 @@ async fn a_lying_or_breaking_primary_never_replaces_the_good_version() {
         let failed = match secondary.sync(pair.primary.server_id).await {
             Err(error) => error.to_string(),
             Ok(report) => match &report.slices[0].outcome {
-                Outcome::Failed { error } => error.clone(),
+                Outcome::Failed { error, .. } => error.clone(),
                 other => panic!("{name}: {other:?}"),
             },
         };

@@ -14,6 +14,7 @@ mod exact;
 mod fault;
 mod go_primary;
 mod isolation;
+mod outage;
 
 use secondary::sync::{Change, Outcome, Report};
 use tests::{Pair, TestDatabase};

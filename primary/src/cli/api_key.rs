@@ -2,22 +2,38 @@
 
 use clap::{Args, Subcommand};
 use shared::cli::{Failure, Global, output};
+use shared::crypto::Secret;
 use shared::node::service::{api_key as service, company};
+use shared::wire::api_key::MAX_OVERLAP_SECONDS;
 
 use super::{OPERATOR, ROLE};
 
 /// Api-keys.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ApiKey {
-    /// Mint a new key for a company; its old key dies at once
+    /// Mint a new key for a company; its old key dies at once, unless --overlap keeps it for a while
     #[command(after_help = "Example: sandpiper-primary apikey mint --company 'Retail Parts'")]
-    Mint(Company),
+    Mint(Mint),
     /// List keys: when they were minted and last used, never the keys themselves
     #[command(after_help = "Example: sandpiper-primary apikey list")]
     List(OptionalCompany),
     /// End every key of a company at once
     #[command(after_help = "Example: sandpiper-primary apikey revoke --company 'Retail Parts'")]
     Revoke(Company),
+}
+
+/// Options of `apikey mint`.
+#[derive(Args, Clone, Debug)]
+pub struct Mint {
+    #[command(flatten)]
+    company: Company,
+    /// Keep the old key until the new one first logs in, at most this long
+    #[arg(long, value_name = "SECONDS", default_value_t = 0,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_OVERLAP_SECONDS)))]
+    overlap: u32,
+    /// Give the same key again when the command is repeated with the same TEXT within 24 hours
+    #[arg(long, value_name = "TEXT")]
+    idempotency_key: Option<Secret>,
 }
 
 /// A company.
@@ -43,12 +59,19 @@ pub struct OptionalCompany {
 pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
     let node = global.open(ROLE).await?.node;
     match command {
-        ApiKey::Mint(Company { company }) => {
+        ApiKey::Mint(Mint { company: Company { company }, overlap, idempotency_key }) => {
             let company = company::find(&node, company).await?;
-            let key = service::mint_for(&node, company.id, OPERATOR).await?;
+            let mint = service::Mint { idempotency_key, overlap_seconds: overlap };
+            let key = service::mint_for(&node, company.id, OPERATOR, mint).await?;
             output::print(global.json, &key, || {
+                let before = match key.previous_valid_until {
+                    None => "the one before is dead".to_owned(),
+                    Some(until) => {
+                        format!("the one before dies when this one logs in, at the latest {until}")
+                    }
+                };
                 format!(
-                    "api-key of \"{}\" (generation {}; shown once, the one before is dead):\n  primary_id    {}\n  sync_api_key  {}",
+                    "api-key of \"{}\" (generation {}; shown once, {before}):\n  primary_id    {}\n  sync_api_key  {}",
                     company.name, key.generation, key.primary_id, key.sync_api_key
                 )
             })

@@ -1,9 +1,9 @@
 //! `/v1/apikey`: mint, metadata, revoke.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value};
-use shared::node::service::api_key as service;
+use shared::node::service::api_key::{self as service, Mint};
 use shared::node::{Error, Node, Principal, body, reply};
+use shared::wire::api_key::MintRequest;
 
 /// Mints (and so rotates) the key of the caller's company. 200, as the reference answers.
 pub(super) async fn mint(
@@ -12,15 +12,23 @@ pub(super) async fn mint(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let body: Map<String, Value> = body::read(&request, payload, body::SMALL).await?;
-    // Whoever asks for these relies on the old key's life: better refused than ignored.
-    if request.headers().contains_key("idempotency-key") || body.contains_key("overlap_seconds") {
-        return Err(Error::BadRequest(
-            "Idempotency-Key and overlap_seconds are not supported by this version: nothing was minted"
-                .to_owned(),
-        ));
+    let body: MintRequest = body::read(&request, payload, body::SMALL).await?;
+    let mint = Mint {
+        idempotency_key: idempotency_key(&request)?.map(Into::into),
+        overlap_seconds: body.overlap_seconds,
+    };
+    reply::secret(&request, &service::mint(&node, &who, mint).await?)
+}
+
+/// The header of that name, as it stands there.
+fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Error> {
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::BadRequest("Idempotency-Key stands there more than once".to_owned()));
     }
-    reply::secret(&request, &service::mint(&node, &who).await?)
+    // The service says what it must be, and refuses an empty one.
+    Ok(Some(first.to_str().unwrap_or_default()))
 }
 
 /// What may be told of the company's keys, newest first.

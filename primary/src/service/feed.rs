@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shared::failpoint::{Failpoint, reach};
 use shared::node::service::{slice, subscription};
 use shared::node::{Error, Node, Principal};
 use shared::store::grain::GrainRow;
@@ -66,7 +67,7 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
         return Err(Error::NoAccessToSlice);
     }
     if !slice::allows_sync(&row, node.clock.now()) {
-        return Err(Error::Conflict("slice locked (being updated) on server".to_owned()));
+        return Err(Error::PublisherEditing);
     }
     Ok(row)
 }
@@ -74,7 +75,7 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
 /// The reference's wire: all grains of the published version as one JSON array, `null` if there are none.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::Conflict`] while the slice is locked.
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
     let company_id = who.company_id;
     let reader = Arc::clone(&node);
@@ -113,7 +114,7 @@ async fn read_page(
         .read(move |conn| {
             let rows = store::grain::page(conn, id, version, cursor, PAGE_ROWS)?;
             if !with_payload {
-                return Ok(rows.into_iter().map(|row| (row, None)).collect());
+                return Ok(rows.into_iter().map(|row| (row, Some(String::new()))).collect());
             }
             let rows = store::payload::of_rows(conn, one_chunk(rows))?;
             Ok(rows.into_iter().map(|(row, payload)| (row, Some(payload))).collect())
@@ -137,7 +138,7 @@ fn one_chunk(mut rows: Vec<GrainRow>) -> Vec<GrainRow> {
 /// sync-2: see [`shared::wire::sync`].
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::Conflict`] while the slice is locked.
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
     let company_id = who.company_id;
     let reader = Arc::clone(&node);
@@ -150,6 +151,7 @@ pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) ->
         .await?;
     Ok(spawn(move |out| async move {
         out.send_line(&header).await?;
+        reach(Failpoint::FeedHeaderSent);
         match header.mode {
             FeedMode::Full => send_full(&node, &header, &out).await?,
             FeedMode::Index => send_index(&node, &header, &out).await?,

@@ -3,6 +3,7 @@
 mod connect;
 mod primaries;
 mod pull;
+mod rotate;
 mod sync;
 
 use std::process::ExitCode;
@@ -46,6 +47,11 @@ enum Command {
         after_help = "Example: sandpiper-secondary connect https://data.better-brakes.example --username companyadmin"
     )]
     Connect(connect::Connect),
+    /// Renew the api-key of primaries without a person: the old key asks for the new one, and dies when that logs in
+    #[command(
+        after_help = "Example: sandpiper-secondary rotate 'Better Brakes'   (from cron: 75 means try again later)"
+    )]
+    Rotate(rotate::Rotate),
     /// Sync with primaries
     #[command(after_help = "Example: sandpiper-secondary sync --all   (from cron: 75 means try again later)")]
     Sync(sync::Sync),
@@ -77,6 +83,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(serve) => run_server(&global, &serve).await,
         Command::Account(account) => account::run(&global, account, ROLE).await,
         Command::Connect(connect) => connect::run(&global, connect).await,
+        Command::Rotate(rotate) => rotate::run(&global, &rotate).await,
         Command::Sync(sync) => sync::run(&global, sync).await,
         Command::Primaries => primaries::run(&global).await,
         Command::Pull(pull) => pull::run(&global, pull).await,

@@ -50,10 +50,10 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
                 if !global.json {
                     output::write_line(&text(&report))?;
                 }
-                let all_failed_locked = only_locked(&report);
+                let is_temporary = only_temporary(&report);
                 if let Err(error) = report.clone().into_result() {
                     let message = format!("{}: {error}", report.primary);
-                    failures.push(if all_failed_locked {
+                    failures.push(if is_temporary {
                         Failure::try_again(message)
                     } else {
                         Failure::failed(message)
@@ -89,9 +89,7 @@ async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Prim
     let mut targets = Vec::new();
     for name in &sync.primaries {
         let found = partner::find(secondary, name).await.map_err(|error| match error {
-            Error::NotFound(_) => Failure::failed(format!(
-                "there is no primary \"{name}\" here: `sandpiper-secondary primaries` lists them"
-            )),
+            Error::NotFound(_) => super::rotate::partner_unknown(name),
             other => other.into(),
         })?;
         targets.push(found);
@@ -99,12 +97,9 @@ async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Prim
     Ok(targets)
 }
 
-/// A lock is the publisher editing: worth another try.
-fn only_locked(report: &Report) -> bool {
-    report.slices.iter().all(|slice| match &slice.outcome {
-        Outcome::Failed { error } => error.contains("slice locked"),
-        _ => true,
-    })
+/// Whether everything that failed is worth another try.
+fn only_temporary(report: &Report) -> bool {
+    report.slices.iter().all(|slice| !matches!(slice.outcome, Outcome::Failed { temporary: false, .. }))
 }
 
 fn with_message(failure: &Failure, message: String) -> Failure {

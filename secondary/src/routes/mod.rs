@@ -21,6 +21,7 @@ pub fn all(config: &mut web::ServiceConfig) {
             .configure(shared_routes::v1)
             .service(shared_routes::company_by_id().route(web::patch().to(company::update)))
             .service(shared_routes::servers().route(web::post().to(server::connect)))
+            .service(web::resource("/servers/{id}/rotate").route(web::post().to(server::rotate)))
             .service(api_key_resource())
             .service(web::resource("/sync").route(web::get().to(wrong_server_role)))
             .service(web::resource("/sync/subs").route(web::get().to(wrong_server_role)))

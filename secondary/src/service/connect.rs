@@ -8,7 +8,7 @@ use shared::node::Error;
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
-use shared::wire::api_key::Connect;
+use shared::wire::api_key::{Connect, MAX_OVERLAP_SECONDS};
 use shared::wire::server::{Server, ServerRole};
 
 use super::partner;
@@ -64,7 +64,15 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
     let server = admin.view_server().await?;
     refuse_unfit(secondary, &admin, &server)?;
     refuse_moved(secondary, &server, admin.server(), body.moved).await?;
-    let minted = admin.mint().await?;
+    let known = known_at(secondary, server.server_id, admin.server()).await?;
+    // A new key's first login ends the session of a run that uses the old one.
+    let _turn = match known {
+        true => Some(secondary.node.store.try_run_lock(server.server_id).await?.ok_or(Error::SyncRunning)?),
+        false => None,
+    };
+    // The reference has no overlap.
+    let overlap_seconds = if server.speaks_sync_2() { MAX_OVERLAP_SECONDS } else { 0 };
+    let minted = admin.mint(overlap_seconds).await?;
     if minted.primary_id != server.server_id {
         return Err(Error::Upstream(format!(
             "{} says it is {} but minted a key for {}",
@@ -73,8 +81,13 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
             minted.primary_id
         )));
     }
-    // Proven where it came from, before anything is written: whoever answers there gets to see no other key of ours.
     let api_key = Secret::from(minted.sync_api_key);
+    // Its first login ends the key before: from then on it must be here, whatever happens to us. Beside a proven key, and
+    // for the address that is known already, a bad one costs nothing.
+    if known {
+        partner::store_key(secondary, server.server_id, &api_key).await?;
+    }
+    // Proven where it came from, before anything else is written: whoever answers there gets to see no other key of ours.
     let mut machine = Client::new(&body.url, secondary.allow_http)?;
     machine.login_with_key(&api_key).await?;
     let company_id = machine.me().await?.company_id;
@@ -113,6 +126,12 @@ fn refuse_unfit(secondary: &Secondary, client: &Client, server: &Server) -> Resu
         return refuse("has the id of this very server");
     }
     Ok(())
+}
+
+/// Whether this primary is known here under this address.
+async fn known_at(secondary: &Secondary, id: Id, addr: &str) -> Result<bool, Error> {
+    let company = secondary.node.store.read(move |conn| store::company::find(conn, id)).await?;
+    Ok(company.and_then(|company| company.sync_addr).is_some_and(|known| normalised(&known) == addr))
 }
 
 /// Any server can say that it is the primary that we know: only an operator can say that this one has moved.

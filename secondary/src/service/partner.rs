@@ -4,6 +4,7 @@
 use serde::Serialize;
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
+use shared::failpoint::{Failpoint, reach};
 use shared::node::{Error, Principal};
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::partner::PartnerRow;
@@ -44,7 +45,11 @@ pub(super) fn seal(secondary: &Secondary, primary_id: Id, api_key: &Secret) -> V
     secondary.vault.seal(api_key.expose().as_bytes(), primary_id.as_bytes(), &secondary.node.random)
 }
 
-async fn store_candidate(secondary: &Secondary, primary_id: Id, sealed: Vec<u8>) -> Result<(), Error> {
+pub(super) async fn store_candidate(
+    secondary: &Secondary,
+    primary_id: Id,
+    sealed: Vec<u8>,
+) -> Result<(), Error> {
     let now = secondary.node.clock.now();
     secondary
         .node
@@ -83,16 +88,18 @@ pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Err
         )));
     }
     let mut client = Client::new(addr, secondary.allow_http)?;
+    let mut refused: Option<Vec<u8>> = None;
     for sealed in keys {
         let api_key = open(secondary, primary_id, &sealed)?;
         match client.login_with_key(&api_key).await {
             Ok(()) => {
+                reach(Failpoint::LoginAnswered);
                 let server = client.view_server().await?;
                 refuse_impostor(&company, &server)?;
-                prove(secondary, primary_id, sealed, server.speaks_sync_2()).await?;
+                prove(secondary, primary_id, sealed, refused, server.speaks_sync_2()).await?;
                 return Ok(Session { client, server });
             }
-            Err(error) if is_refused_key(&error) => {}
+            Err(error) if is_refused_key(&error) => refused = Some(sealed),
             Err(error) => return Err(error.into()),
         }
     }
@@ -137,7 +144,7 @@ pub async fn load(secondary: &Secondary, primary_id: Id) -> Result<(CompanyRow, 
         .await
 }
 
-fn open(secondary: &Secondary, primary_id: Id, sealed: &[u8]) -> Result<Secret, Error> {
+pub(super) fn open(secondary: &Secondary, primary_id: Id, sealed: &[u8]) -> Result<Secret, Error> {
     let bytes = secondary
         .vault
         .open(sealed, primary_id.as_bytes())
@@ -158,13 +165,26 @@ fn refuse_impostor(company: &CompanyRow, server: &Server) -> Result<(), Error> {
     Ok(())
 }
 
-async fn prove(secondary: &Secondary, primary_id: Id, sealed: Vec<u8>, sync2: bool) -> Result<(), Error> {
+/// Notes which key logged in, and forgets a candidate that was refused where the proven key is good.
+async fn prove(
+    secondary: &Secondary,
+    primary_id: Id,
+    sealed: Vec<u8>,
+    refused: Option<Vec<u8>>,
+    sync2: bool,
+) -> Result<(), Error> {
     let now = secondary.node.clock.now();
+    if refused.is_some() {
+        tracing::warn!(primary = %primary_id, "the stored candidate key is refused there: it is dropped, the proven one stays");
+    }
     secondary
         .node
         .store
         .write(move |conn| -> Result<(), StoreError> {
             store::partner::promote(conn, primary_id, &sealed, now)?;
+            if let Some(refused) = refused {
+                store::partner::drop_candidate(conn, primary_id, &refused)?;
+            }
             if sync2 { store::partner::set_sync2(conn, primary_id, true) } else { Ok(()) }
         })
         .await?;

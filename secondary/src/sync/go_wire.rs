@@ -38,8 +38,9 @@ pub(super) async fn fetch(run: &Run, remote: &Slice, stage: &Stage) -> Result<Ch
         if ours.contains(&grain.id) {
             continue;
         }
-        // The reference's brief list holds the payloads already (gap P1).
-        let whole = if grain.payload.is_some() { grain } else { run.client.grain(grain.id).await? };
+        // The reference's brief list holds the payloads already (gap P1); an empty one was not sent: no grain has one.
+        let is_whole = grain.payload.as_deref().is_some_and(|payload| !payload.is_empty());
+        let whole = if is_whole { grain } else { run.client.grain(grain.id).await? };
         stage.add(arrived(whole, remote.id)?).await?;
     }
     stage.set_metadata(run.client.metadata(remote.id).await?).await?;

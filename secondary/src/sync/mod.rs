@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::client::Client;
+use shared::failpoint::{Failpoint, reach};
 use shared::node::Error;
 use shared::store::sync_run::SyncRunRow;
 use shared::store::{self, StoreError};
@@ -27,6 +28,7 @@ pub use report::{Change, Outcome, Report, SliceReport};
 
 use crate::Secondary;
 use crate::service::partner::{self, Session};
+use crate::service::rotate;
 use stage::Stage;
 use subscription::Wanted;
 
@@ -51,6 +53,7 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
     let name = partner::load(&secondary, primary_id).await?.0.name;
     let lock = store.try_run_lock(primary_id).await?.ok_or(Error::SyncRunning)?;
     let mut row = start_run(&secondary, primary_id).await?;
+    reach(Failpoint::RunStarted);
     let result = all_slices(&secondary, primary_id, row.fence, progress).await;
     let (slices, session) = match result {
         Ok(done) => done,
@@ -68,6 +71,7 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
         slices,
     };
     record::ended(&secondary, &mut row, &report, start.elapsed()).await?;
+    reach(Failpoint::RunRecorded);
     record::tell_primary(&session.client, &report, start.elapsed()).await;
     drop(lock);
     Ok(report)
@@ -109,6 +113,7 @@ async fn all_slices(
     progress: Progress,
 ) -> Result<(Vec<SliceReport>, Session), Error> {
     let session = partner::login(secondary, primary_id).await?;
+    let session = rotate::resume(secondary, primary_id, fence, session).await;
     let run = Run {
         secondary: Arc::clone(secondary),
         primary_id,
@@ -121,7 +126,9 @@ async fn all_slices(
     let remote = run.client.subscriptions().await?;
     let offered: HashSet<Id> = remote.iter().map(|sub| sub.id).collect();
     let mut slices = Vec::new();
-    for wanted in subscription::take_over(&run, remote).await? {
+    let wanted = subscription::take_over(&run, remote).await?;
+    reach(Failpoint::SubscriptionsTaken);
+    for wanted in wanted {
         slices.push(run.slice(wanted).await);
     }
     for (sub_id, slice_id, slice) in subscription::no_longer_offered(&run, &offered).await? {
@@ -134,7 +141,7 @@ impl Run {
     async fn slice(&self, wanted: Wanted) -> SliceReport {
         let start = Instant::now();
         let outcome = match wanted.refused {
-            Some(error) => Outcome::Failed { error },
+            Some(error) => Outcome::Failed { error, temporary: false },
             None => match self.bring_up_to_date(&wanted.slice).await {
                 Ok(Some(change)) => Outcome::Changed(change),
                 Ok(None) => Outcome::Unchanged,
@@ -142,7 +149,7 @@ impl Run {
                     let detail = error.private_text().unwrap_or_else(|| error.to_string());
                     tracing::warn!(slice = %wanted.slice.slice_name, error = %detail, "slice failed");
                     // The report goes to the primary too: nothing internal in it.
-                    Outcome::Failed { error: error.to_string() }
+                    Outcome::Failed { error: error.to_string(), temporary: error.is_temporary() }
                 }
             },
         };
@@ -158,7 +165,7 @@ impl Run {
     /// `None` if it is equal already.
     async fn bring_up_to_date(&self, remote: &Slice) -> Result<Option<Change>, Error> {
         if !remote.allow_sync {
-            return Err(Error::Conflict("slice locked (being updated) on server".to_owned()));
+            return Err(Error::PublisherEditing);
         }
         let local = stage::current(self, remote.id).await?;
         let is_equal = if self.speaks_sync_2 {

@@ -54,7 +54,7 @@ pub(super) async fn ended(
     let message = run_message(&report.primary);
     let mut records = vec![activity(secondary, row.primary_id, None, message, &row.error, duration)];
     for slice in &report.slices {
-        if let Outcome::Failed { error } = &slice.outcome {
+        if let Outcome::Failed { error, .. } = &slice.outcome {
             let took = Duration::from_millis(slice.duration_ms);
             let message = slice_message(&slice.slice);
             records.push(activity(secondary, row.primary_id, Some(slice.sub_id), message, error, took));
@@ -124,7 +124,7 @@ async fn try_tell(
         let error = match &slice.outcome {
             Outcome::Unchanged | Outcome::Gone => continue,
             Outcome::Changed(_) => String::new(),
-            Outcome::Failed { error } => error.clone(),
+            Outcome::Failed { error, .. } => error.clone(),
         };
         let took = nanos(Duration::from_millis(slice.duration_ms.max(1)));
         client.report(&record(company_id, slice.sub_id, slice_message(&slice.slice), error, took)).await?;

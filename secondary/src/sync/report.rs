@@ -51,6 +51,8 @@ pub enum Outcome {
     Failed {
         /// Why.
         error: String,
+        /// The same run may succeed later: locked, unreachable, busy.
+        temporary: bool,
     },
 }
 
@@ -71,7 +73,7 @@ impl Report {
         self.slices
             .iter()
             .filter_map(|slice| match &slice.outcome {
-                Outcome::Failed { error } => Some(format!("slice \"{}\": {error}", slice.slice)),
+                Outcome::Failed { error, .. } => Some(format!("slice \"{}\": {error}", slice.slice)),
                 _ => None,
             })
             .collect()

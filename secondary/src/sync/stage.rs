@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use shared::crypto::set_hash::grain_digest;
+use shared::failpoint::{Failpoint, reach};
 use shared::node::Error;
 use shared::node::body::{MAX_KEY_BYTES, no_nul};
 use shared::node::service::version::{content_hashes, measure};
@@ -109,6 +110,7 @@ impl Stage {
         stage.undo().await?;
         let now = stage.secondary.node.clock.now();
         stage.write(move |conn| Ok(store::slice::set_sync_status(conn, slice_id, "updating", now)?)).await?;
+        reach(Failpoint::StageBegun);
         Ok(stage)
     }
 
@@ -199,6 +201,7 @@ impl Stage {
             })
         })
         .await?;
+        reach(Failpoint::GrainsStaged);
         self.progress.tell(Event::GrainsStaged(count));
         Ok(())
     }
@@ -213,6 +216,7 @@ impl Stage {
             let batch = batch.to_vec();
             let removed =
                 self.write(move |conn| Ok(store::grain::remove(conn, slice_id, next, &batch)?)).await?;
+            reach(Failpoint::RemovalsStaged);
             self.batch.lock().await.change.grains_removed += i64::try_from(removed).unwrap_or(i64::MAX);
         }
         Ok(())
@@ -235,7 +239,9 @@ impl Stage {
                 ));
             }
         }
-        self.write(move |conn| Ok(store::metadata::replace(conn, slice_id, next, &pairs)?)).await
+        self.write(move |conn| Ok(store::metadata::replace(conn, slice_id, next, &pairs)?)).await?;
+        reach(Failpoint::MetadataStaged);
+        Ok(())
     }
 
     /// Ids and digests of the current version, behind `after`.
@@ -263,6 +269,7 @@ impl Stage {
             batch.change
         };
         let row = self.verify(expected).await?;
+        reach(Failpoint::StageVerified);
         let (slice_id, from, now) = (self.slice_id, self.base.version, self.secondary.node.clock.now());
         self.write(move |conn| {
             let version = row.version;
@@ -270,9 +277,12 @@ impl Stage {
             if !store::slice::switch(conn, slice_id, from, version, now)? {
                 return Err(Error::SyncRunning);
             }
-            Ok(store::slice::set_sync_status(conn, slice_id, "success", now)?)
+            store::slice::set_sync_status(conn, slice_id, "success", now)?;
+            reach(Failpoint::SwitchWritten);
+            Ok(())
         })
         .await?;
+        reach(Failpoint::SwitchCommitted);
         Ok(change)
     }
 

@@ -117,6 +117,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::NewerSchema(_) => Self::config(message),
             StoreError::Full
+            | StoreError::OutcomeUnknown(_)
             | StoreError::Conflict(_)
             | StoreError::Reference(_)
             | StoreError::Internal(_) => Self::failed(message),
@@ -137,9 +138,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(error) => error.into(),
-            Error::SyncRunning | Error::Locked { .. } | Error::Overloaded(_) | Error::Unreachable(_) => {
-                Self::try_again(error.to_string())
-            }
+            error if error.is_temporary() => Self::try_again(error.to_string()),
             Error::NotConfigured(text) => Self::config(text),
             Error::Internal(text) => Self::failed(format!("internal error: {text}")),
             other => Self::failed(other.to_string()),

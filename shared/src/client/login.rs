@@ -1,10 +1,11 @@
 //! Logging in, and what a company admin does once: minting a key.
 
 use reqwest::Method;
+use reqwest::header::HeaderValue;
 
 use super::{Client, ClientError};
 use crate::crypto::Secret;
-use crate::wire::api_key::ApiKey;
+use crate::wire::api_key::{ApiKey, MintRequest};
 use crate::wire::auth::{AuthToken, KeyLogin, PasswordLogin};
 use crate::wire::server::Server;
 use crate::wire::user::User;
@@ -47,11 +48,32 @@ impl Client {
         self.get("/me").await
     }
 
-    /// Mints a key for the caller's company; the one before dies.
+    /// Mints a key for the caller's company; the one before dies when the new one first logs in, or after
+    /// `overlap_seconds`. The reference knows no overlap: there it dies at once.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn mint(&self) -> Result<ApiKey, ClientError> {
-        self.json(self.request(Method::POST, "/v1/apikey")).await
+    pub async fn mint(&self, overlap_seconds: u32) -> Result<ApiKey, ClientError> {
+        let request = self.request(Method::POST, "/v1/apikey");
+        let request =
+            if overlap_seconds > 0 { request.json(&MintRequest { overlap_seconds }) } else { request };
+        self.json(request).await
+    }
+
+    /// The same for a machine, which may only mint what it can ask for again: the same `idempotency_key` gives the
+    /// same key.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused (403) by the reference.
+    pub async fn rotate(
+        &self,
+        idempotency_key: &Secret,
+        overlap_seconds: u32,
+    ) -> Result<ApiKey, ClientError> {
+        let request = self.request(Method::POST, "/v1/apikey").json(&MintRequest { overlap_seconds });
+        let mut key = HeaderValue::from_str(idempotency_key.expose())
+            .map_err(|error| self.unexpected(error.to_string()))?;
+        key.set_sensitive(true);
+        self.json(request.header("idempotency-key", key)).await
     }
 }

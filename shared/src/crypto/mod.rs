@@ -5,6 +5,7 @@ pub mod content_hash;
 pub mod keyring;
 pub mod password;
 pub mod refresh;
+pub mod retry;
 pub mod root_key;
 pub mod sealed;
 mod secret;

@@ -46,6 +46,9 @@ pub enum Error {
     /// It exists already, or is in use.
     #[error("{0}")]
     Conflict(String),
+    /// The Idempotency-Key stands for another request.
+    #[error("this Idempotency-Key was used for another request: nothing was minted; choose a new one")]
+    IdempotencyMismatch,
     /// Somebody else edits the slice.
     #[error("slice is locked by {owner} until {until}")]
     Locked {
@@ -54,6 +57,9 @@ pub enum Error {
         /// End of the lock.
         until: crate::wire::Timestamp,
     },
+    /// The publisher has closed the slice for sync while he edits it.
+    #[error("slice locked (being updated) on server")]
+    PublisherEditing,
     /// Another run of the same primary has not ended.
     #[error("a sync with this primary is already running")]
     SyncRunning,
@@ -89,6 +95,9 @@ fn public_text(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
             "the database is not available: try again"
         }
+        StoreError::OutcomeUnknown(_) => {
+            "the connection to the database was lost while the change was made: look whether it was before you repeat it"
+        }
         StoreError::Internal(_) => "internal error: the server's log has the details under this request id",
     }
 }
@@ -109,7 +118,9 @@ impl Error {
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
             Self::Locked { .. } => (StatusCode::CONFLICT, "locked"),
+            Self::PublisherEditing => (StatusCode::CONFLICT, "conflict"),
             Self::SyncRunning => (StatusCode::CONFLICT, "sync_running"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "unreachable"),
@@ -121,12 +132,26 @@ impl Error {
                 StoreError::Reference(_) => (StatusCode::CONFLICT, "reference"),
                 StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
                 StoreError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+                StoreError::OutcomeUnknown(_) => (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"),
                 StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
                     (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
                 }
                 StoreError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             },
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Whether the same request may succeed later, with nothing done about it.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::SyncRunning
+            | Self::PublisherEditing
+            | Self::Locked { .. }
+            | Self::Overloaded(_)
+            | Self::Unreachable(_) => true,
+            Self::Store(error) => matches!(error, StoreError::Busy | StoreError::Unavailable(_)),
+            _ => false,
         }
     }
 

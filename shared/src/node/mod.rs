@@ -13,6 +13,7 @@ pub mod service;
 use crate::clock::{Clock, Random};
 use crate::crypto::keyring::SealRing;
 use crate::crypto::password::Passwords;
+use crate::crypto::sealed::SealKey;
 use crate::crypto::token::TokenRing;
 use crate::store::Store;
 use crate::wire::Id;
@@ -35,6 +36,8 @@ pub struct Node {
     pub tokens: TokenRing,
     /// Keys of api-keys; a secondary has none.
     pub seals: Option<SealRing>,
+    /// Encrypts what is kept for the retry of a mint, together with the caller's Idempotency-Key.
+    pub retries: SealKey,
     /// Hashing of people's passwords.
     pub passwords: Passwords,
 }

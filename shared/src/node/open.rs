@@ -97,6 +97,7 @@ pub async fn assemble(
         },
         tokens: token_ring(root_key, &keys)?,
         seals,
+        retries: root_key.derive("sandpiper mint retry v1"),
         passwords: Passwords::new(policy),
         store,
         clock,

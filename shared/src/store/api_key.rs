@@ -41,7 +41,7 @@ pub struct ApiKeyRow {
     pub revoked_at: Option<Timestamp>,
     /// By whom.
     pub revoked_by: Option<String>,
-    /// `superseded` or `revoked`.
+    /// `superseded`, `unused` or `revoked`.
     pub revoked_why: Option<String>,
 }
 
@@ -102,7 +102,52 @@ pub fn revoke_all(
     .execute(conn)?)
 }
 
-/// Records a use. The first one is exact, later ones are written at most once a minute (the caller decides).
+/// Ends one key, if it is not revoked yet.
+///
+/// # Errors
+/// What SQL reports.
+pub fn revoke(
+    conn: &mut Connection,
+    key_id: Id,
+    by: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(api_keys::table.find(key_id).filter(api_keys::state.ne("revoked")))
+        .set((
+            api_keys::state.eq("revoked"),
+            api_keys::revoked_at.eq(now),
+            api_keys::revoked_by.eq(by),
+            api_keys::revoked_why.eq(why),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Keeps a key as the one before the active one, until `valid_until` at most.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_overlap(conn: &mut Connection, key_id: Id, valid_until: Timestamp) -> Result<(), StoreError> {
+    diesel::update(api_keys::table.find(key_id))
+        .set((api_keys::state.eq("overlap"), api_keys::valid_until.eq(valid_until)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The keys of a company that are not revoked, newest first: the active one and at most one before it.
+///
+/// # Errors
+/// What SQL reports.
+pub fn living(conn: &mut Connection, company_id: Id) -> Result<Vec<ApiKeyRow>, StoreError> {
+    Ok(api_keys::table
+        .filter(api_keys::company_id.eq(company_id))
+        .filter(api_keys::state.ne("revoked"))
+        .order(api_keys::generation.desc())
+        .load(conn)?)
+}
+
+/// Records a use, unless the key was revoked meanwhile: then `false`.
 ///
 /// # Errors
 /// What SQL reports.
@@ -111,15 +156,15 @@ pub fn touch(
     row: &ApiKeyRow,
     ip: Option<&str>,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    diesel::update(api_keys::table.find(row.key_id))
+) -> Result<bool, StoreError> {
+    let touched = diesel::update(api_keys::table.find(row.key_id).filter(api_keys::state.ne("revoked")))
         .set((
             api_keys::first_used_at.eq(row.first_used_at.unwrap_or(now)),
             api_keys::last_used_at.eq(now),
             api_keys::last_used_ip.eq(ip),
         ))
         .execute(conn)?;
-    Ok(())
+    Ok(touched == 1)
 }
 
 /// Replaces a reference-made bcrypt verifier by our hash, if nobody else did: compare-and-set on the old value.

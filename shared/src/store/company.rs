@@ -136,14 +136,25 @@ pub fn sync_users(conn: &mut Connection, ids: &[Id]) -> Result<Vec<(Id, i64)>, S
         .load(conn)?)
 }
 
-/// Raises the key generation of `id` and returns it; `None` when there is no such company. Holds the row until
-/// the transaction ends, so mints of one company queue.
+/// Takes the row for writing until the transaction ends: two who change one company, or its keys, queue here.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn next_key_generation(conn: &mut Connection, id: Id) -> Result<Option<i64>, StoreError> {
+pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<CompanyRow>, StoreError> {
+    match conn {
+        // BEGIN IMMEDIATE has locked out every other writer.
+        Connection::Sqlite(conn) => Ok(companies::table.find(id).first(conn).optional()?),
+        Connection::Postgres(conn) => Ok(companies::table.find(id).for_update().first(conn).optional()?),
+    }
+}
+
+/// Raises the key generation of `id`, whose row is held, and returns it.
+///
+/// # Errors
+/// What SQL reports.
+pub fn next_key_generation(conn: &mut Connection, id: Id) -> Result<i64, StoreError> {
     diesel::update(companies::table.find(id))
         .set(companies::key_generation.eq(companies::key_generation + 1))
         .execute(conn)?;
-    Ok(companies::table.find(id).select(companies::key_generation).first(conn).optional()?)
+    Ok(companies::table.find(id).select(companies::key_generation).first(conn)?)
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
-use diesel::r2d2::ManageConnection;
-use diesel::{Connection as _, PgConnection, RunQueryDsl as _, SqliteConnection};
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, SqliteConnection};
 
 pub use super::any_connection::AnyConnection;
+use super::conninfo::Conninfo;
 use super::error::StoreError;
 
 /// The connection that queries take.
@@ -29,8 +29,8 @@ pub use on_backend;
 pub enum DatabaseUrl {
     /// `sqlite:PATH` or `sqlite://PATH`.
     Sqlite(PathBuf),
-    /// `postgres://…` or `postgresql://…`, handed to libpq as it is.
-    Postgres(String),
+    /// `postgres://…` or `postgresql://…`.
+    Postgres(Conninfo),
 }
 
 impl std::fmt::Debug for DatabaseUrl {
@@ -44,16 +44,7 @@ impl std::fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres(text) => match url::Url::parse(text) {
-                Ok(url) => write!(
-                    f,
-                    "postgres://{}{}{}",
-                    url.host_str().unwrap_or_default(),
-                    url.port().map(|port| format!(":{port}")).unwrap_or_default(),
-                    url.path()
-                ),
-                Err(_unparsed) => write!(f, "postgres://…"),
-            },
+            Self::Postgres(info) => write!(f, "{info}"),
         }
     }
 }
@@ -70,12 +61,24 @@ pub enum UrlError {
     /// Not a URL that libpq could read.
     #[error("database URL cannot be read: write postgres://user:password@host:5432/name")]
     Malformed,
+    /// A service file may name any server.
+    #[error("a PostgreSQL service file is not used: write host and name into the URL, and unset PGSERVICE")]
+    Service,
     /// A remote PostgreSQL in a build that cannot encrypt (design D7).
     #[error(
-        "PostgreSQL at {0} is not on this machine and this build cannot encrypt: use a tunnel or a Unix socket, or write \
-         sslmode=disable into the URL to accept plain text"
+        "PostgreSQL at {0} is not on this machine, and this build cannot encrypt: build with the feature postgres-tls, \
+         use a tunnel or a Unix socket, or write sslmode=disable into the URL to accept plain text"
     )]
     Unencrypted(String),
+    /// Encryption was asked for, and this build has none.
+    #[error("sslmode asks for TLS, which this build does not have: build with the feature postgres-tls")]
+    NoTls,
+    /// `prefer` and `allow` go on in plain text when somebody on the way says so.
+    #[error(
+        "with this sslmode the connection to PostgreSQL at {0} may be plain text: write sslmode=verify-full, or disable \
+         to accept it"
+    )]
+    MayBePlain(String),
 }
 
 impl std::str::FromStr for DatabaseUrl {
@@ -88,11 +91,7 @@ impl std::str::FromStr for DatabaseUrl {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 if path.is_empty() { Err(UrlError::NoPath) } else { Ok(Self::Sqlite(PathBuf::from(path))) }
             }
-            "postgres" | "postgresql" => {
-                let url = url::Url::parse(text).map_err(|_invalid| UrlError::Malformed)?;
-                refuse_plain_remote(&url)?;
-                Ok(Self::Postgres(text.to_owned()))
-            }
+            "postgres" | "postgresql" => Conninfo::parse(text).map(Self::Postgres),
             other => Err(UrlError::Scheme(first_chars(other))),
         }
     }
@@ -101,70 +100,6 @@ impl std::str::FromStr for DatabaseUrl {
 /// At most 20 characters: a mistyped URL may hold a password further on.
 fn first_chars(text: &str) -> String {
     text.chars().take(20).collect()
-}
-
-fn refuse_plain_remote(url: &url::Url) -> Result<(), UrlError> {
-    let mut hosts = vec![url.host_str().unwrap_or_default().to_owned()];
-    let mut plain_accepted = false;
-    for (name, value) in url.query_pairs() {
-        match &*name {
-            // libpq prefers `hostaddr` and `host` of the query over the authority.
-            "host" | "hostaddr" => hosts.extend(value.split(',').map(str::to_owned)),
-            "sslmode" => plain_accepted = value == "disable",
-            _ => {}
-        }
-    }
-    let is_local = |host: &String| {
-        host.is_empty()
-            || host.starts_with('/')
-            || host.starts_with('%')
-            || host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
-    match hosts.iter().find(|host| !is_local(host)) {
-        Some(remote) if !plain_accepted => Err(UrlError::Unencrypted(remote.clone())),
-        _ => Ok(()),
-    }
-}
-
-/// Opens connections for the pool.
-#[derive(Debug)]
-pub(super) struct Manager {
-    url: DatabaseUrl,
-}
-
-impl Manager {
-    pub(super) fn new(url: DatabaseUrl) -> Self {
-        Self { url }
-    }
-}
-
-impl ManageConnection for Manager {
-    type Connection = Connection;
-    type Error = StoreError;
-
-    fn connect(&self) -> Result<Connection, StoreError> {
-        open(&self.url)
-    }
-
-    fn is_valid(&self, conn: &mut Connection) -> Result<(), StoreError> {
-        match conn {
-            // An embedded database has no connection to lose.
-            Connection::Sqlite(_) => Ok(()),
-            Connection::Postgres(conn) => Ok(diesel::sql_query("SELECT 1").execute(conn).map(|_one| ())?),
-        }
-    }
-
-    fn has_broken(&self, conn: &mut Connection) -> bool {
-        // A panic inside a transaction leaves it open: such a connection must not go back.
-        if std::thread::panicking() {
-            return true;
-        }
-        match conn {
-            Connection::Sqlite(conn) => AnsiTransactionManager::is_broken_transaction_manager(conn),
-            Connection::Postgres(conn) => AnsiTransactionManager::is_broken_transaction_manager(conn),
-        }
-    }
 }
 
 /// Opens one connection outside any pool. A missing SQLite file is an error here: only
@@ -184,9 +119,9 @@ pub(super) fn open(url: &DatabaseUrl) -> Result<Connection, StoreError> {
             )?;
             Ok(Connection::Sqlite(conn))
         }
-        DatabaseUrl::Postgres(text) => {
-            PgConnection::establish(text).map(Connection::Postgres).map_err(|error| cannot_open(url, &error))
-        }
+        DatabaseUrl::Postgres(info) => PgConnection::establish(info.as_str())
+            .map(Connection::Postgres)
+            .map_err(|error| cannot_open(url, &error)),
     }
 }
 
@@ -224,8 +159,18 @@ fn cannot_open(url: &DatabaseUrl, error: &diesel::ConnectionError) -> StoreError
     let reason = text.lines().next().unwrap_or_default().trim();
     let message = format!("cannot open {url}: {reason}");
     // These stay wrong however often one tries.
-    let permanent =
-        ["does not exist", "authentication failed", "no pg_hba.conf entry", "no password supplied"];
+    let permanent = [
+        "does not exist",
+        "authentication failed",
+        "no pg_hba.conf entry",
+        "no password supplied",
+        "certificate verify failed",
+        "server certificate for",
+        "root certificate file",
+        "does not support SSL",
+        "invalid connection option",
+        "invalid sslmode value",
+    ];
     if permanent.iter().any(|words| reason.contains(words)) {
         StoreError::Missing(message)
     } else {
@@ -243,25 +188,6 @@ mod tests {
             assert!(matches!(text.parse::<DatabaseUrl>(), Err(UrlError::Scheme(_))), "{text}");
         }
         assert_eq!("sqlite://".parse::<DatabaseUrl>(), Err(UrlError::NoPath));
-    }
-
-    #[test]
-    fn a_remote_postgresql_is_refused_without_encryption() {
-        for text in [
-            "postgres://db.example/x",
-            "postgres:///x?host=db.example",
-            "postgres://localhost/x?hostaddr=10.0.0.1",
-        ] {
-            assert!(matches!(text.parse::<DatabaseUrl>(), Err(UrlError::Unencrypted(_))), "{text}");
-        }
-        for text in [
-            "postgres://localhost/x",
-            "postgres://[::1]:5432/x",
-            "postgres:///x?host=/run/postgresql",
-            "postgres://db.example/x?sslmode=disable",
-        ] {
-            assert!(text.parse::<DatabaseUrl>().is_ok(), "{text}");
-        }
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The database cannot be reached.
     #[error("{0}")]
     Unavailable(String),
+    /// The connection was lost while committing: the change may be there or not.
+    #[error("{0}: the change may have been made or not")]
+    OutcomeUnknown(String),
     /// The database file, database or its user does not exist, or lets nobody in.
     #[error("{0}")]
     Missing(String),
@@ -42,6 +45,10 @@ impl From<DieselError> for StoreError {
                     DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
                         Self::Unavailable(format!("the connection to the database was lost: {message}"))
                     }
+                    DatabaseErrorKind::SerializationFailure => Self::Busy,
+                    DatabaseErrorKind::ReadOnlyTransaction => {
+                        Self::Unavailable(format!("the database cannot be written (a standby?): {message}"))
+                    }
                     _ => Self::of_message(message),
                 }
             }
@@ -54,20 +61,36 @@ impl From<DieselError> for StoreError {
 }
 
 impl StoreError {
-    /// SQLite reports these as kind "unknown"; the texts are `sqlite3_errstr`'s and stable.
+    /// The same, met by a commit: whether it was done is not known.
+    pub(super) fn of_commit(self) -> Self {
+        match self {
+            Self::Unavailable(message) => Self::OutcomeUnknown(message),
+            other => other,
+        }
+    }
+
+    /// Both databases report these as kind "unknown". SQLite's texts are `sqlite3_errstr`'s and stable; PostgreSQL's are
+    /// libpq's and the server's, in English whatever the server's language is where libpq itself speaks.
     fn of_message(message: String) -> Self {
-        if message.contains("database is locked") || message.contains("database table is locked") {
+        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        if says(&["database is locked", "database table is locked", "lock timeout", "deadlock detected"]) {
             Self::Busy
-        } else if message.contains("disk is full")
-            || message.contains("No space left")
-            || message.contains("disk I/O error")
-        {
+        } else if says(&["disk is full", "No space left", "disk I/O error"]) {
             Self::Full
-        } else if message.contains("terminating connection")
-            || message.contains("server closed the connection")
-        {
+        } else if says(&[
+            "terminating connection",
+            "server closed the connection",
+            "no connection to the server",
+            "could not receive data from server",
+            "could not send data to server",
+            "SSL connection has been closed",
+            "SSL SYSCALL error",
+            "Connection reset by peer",
+            "connection not open",
+            "the database system is",
+        ]) {
             Self::Unavailable(message)
-        } else if message.contains("file is not a database") {
+        } else if says(&["file is not a database"]) {
             Self::Missing("the database file is damaged or no SQLite database".to_owned())
         } else {
             Self::Internal(message)

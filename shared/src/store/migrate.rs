@@ -13,6 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::connection::{Connection, DatabaseUrl, open};
 use super::error::StoreError;
+use crate::failpoint::{Failpoint, reach};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
@@ -66,7 +67,11 @@ where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     refuse_newer(conn, &source)?;
+    reach(Failpoint::MigrationStarted);
     let applied = conn.run_pending_migrations(source).map_err(failed)?;
+    if !applied.is_empty() {
+        reach(Failpoint::MigrationApplied);
+    }
     Ok(applied.iter().map(ToString::to_string).collect())
 }
 

@@ -5,13 +5,16 @@ mod any_connection;
 pub mod api_key;
 pub mod company;
 mod connection;
+mod conninfo;
 mod error;
 pub mod grain;
 pub mod keyring;
 pub mod metadata;
 mod migrate;
+pub mod mint_reply;
 pub mod partner;
 pub mod payload;
+mod pool;
 mod run_lock;
 mod schema;
 pub mod session;
@@ -24,21 +27,19 @@ pub mod user;
 pub mod version;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
-use diesel::r2d2::Pool;
 use tokio::sync::{Mutex, Semaphore};
 
 pub use connection::{AnyConnection, Connection, DatabaseUrl, UrlError, create_file, on_backend};
+pub use conninfo::Conninfo;
 pub use error::StoreError;
 pub use migrate::migrate;
+use pool::Pool;
 pub use run_lock::RunLock;
 
-/// Connections kept open: enough for the async threads' blocking work on a small machine.
-const POOL_SIZE: u32 = 8;
-/// How long a request waits for a free connection before it is told that the database is unavailable.
-const POOL_WAIT: Duration = Duration::from_secs(10);
+/// Connections in use at a time: enough for the async threads' blocking work on a small machine.
+const POOL_SIZE: usize = 8;
 
 /// The database of a node. Cheap to clone; the one border between async code and blocking queries.
 #[derive(Clone)]
@@ -47,8 +48,7 @@ pub struct Store {
 }
 
 struct Inner {
-    url: DatabaseUrl,
-    pool: Pool<connection::Manager>,
+    pool: Pool,
     /// As many permits as connections: waiting happens here, not on a blocking thread.
     permits: Arc<Semaphore>,
     /// SQLite has one writer; queueing here is fair, its busy handler is not.
@@ -62,20 +62,14 @@ impl Store {
     /// [`StoreError::Missing`], [`StoreError::Unavailable`], [`StoreError::NewerSchema`] or what a migration met.
     pub fn open(url: DatabaseUrl) -> Result<Self, StoreError> {
         migrate(&url)?;
-        let pool = Pool::builder()
-            .max_size(POOL_SIZE)
-            .min_idle(Some(0))
-            .connection_timeout(POOL_WAIT)
-            .error_handler(Box::new(LogPoolError))
-            .build_unchecked(connection::Manager::new(url.clone()));
         let writer = matches!(url, DatabaseUrl::Sqlite(_)).then(Arc::default);
-        let permits = Arc::new(Semaphore::new(usize::try_from(POOL_SIZE).unwrap_or(1)));
-        Ok(Self { inner: Arc::new(Inner { url, pool, permits, writer }) })
+        let permits = Arc::new(Semaphore::new(POOL_SIZE));
+        Ok(Self { inner: Arc::new(Inner { pool: Pool::new(url), permits, writer }) })
     }
 
     /// Where the data lives.
     pub fn url(&self) -> &DatabaseUrl {
-        &self.inner.url
+        self.inner.pool.url()
     }
 
     /// Runs queries that change nothing. Each statement sees the newest commit; read what must agree in one
@@ -96,7 +90,8 @@ impl Store {
     /// It runs to its end even if the caller is dropped. Keep it under 4 MiB of rows or 100 ms (design D7).
     ///
     /// # Errors
-    /// What `change` returns; [`StoreError::Busy`], [`StoreError::Full`] or [`StoreError::Unavailable`].
+    /// What `change` returns; [`StoreError::Busy`], [`StoreError::Full`], [`StoreError::Unavailable`], or
+    /// [`StoreError::OutcomeUnknown`] when the connection was lost while committing.
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -125,10 +120,7 @@ impl Store {
         let inner = Arc::clone(&self.inner);
         let outcome = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut conn = inner.pool.get().map_err(|error| {
-                StoreError::Unavailable(format!("no connection to {}: {error}", inner.url))
-            })?;
-            work(&mut conn)
+            inner.pool.with(work)
         })
         .await;
         match outcome {
@@ -149,10 +141,11 @@ fn in_transaction<T, E: From<StoreError>>(
         Connection::Postgres(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN"),
     };
     begin.map_err(StoreError::from)?;
-    // A panic leaves the transaction open; the pool sees the broken connection and drops it, which rolls back.
+    // A panic leaves the transaction open; the connection is closed then, which rolls back.
     match change(conn) {
         Ok(value) => {
-            on_backend!(conn, |c| AnsiTransactionManager::commit_transaction(c)).map_err(StoreError::from)?;
+            on_backend!(conn, |c| AnsiTransactionManager::commit_transaction(c))
+                .map_err(|error| StoreError::from(error).of_commit())?;
             Ok(value)
         }
         Err(error) => {
@@ -163,14 +156,5 @@ fn in_transaction<T, E: From<StoreError>>(
             }
             Err(error)
         }
-    }
-}
-
-#[derive(Debug)]
-struct LogPoolError;
-
-impl diesel::r2d2::HandleError<StoreError> for LogPoolError {
-    fn handle_error(&self, error: StoreError) {
-        tracing::warn!(%error, "the database connection pool met an error");
     }
 }

@@ -24,6 +24,8 @@ pub struct PartnerRow {
     pub last_login_at: Option<Timestamp>,
     /// When the row last changed.
     pub updated_at: Timestamp,
+    /// Idempotency-Key of a rotation under way, written before the primary is asked.
+    pub rotation_key: Option<Vec<u8>>,
 }
 
 impl PartnerRow {
@@ -60,6 +62,7 @@ fn ensure(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<(), S
                 sync2: false,
                 last_login_at: None,
                 updated_at: now,
+                rotation_key: None,
             })
             .execute(conn)?;
     }
@@ -80,6 +83,31 @@ pub fn set_candidate(
     diesel::update(partners::table.find(primary_id))
         .set((partners::candidate_key.eq(key), partners::updated_at.eq(now)))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Remembers that a rotation is under way, or that it is not any more.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_rotation(conn: &mut Connection, primary_id: Id, key: Option<&[u8]>) -> Result<(), StoreError> {
+    diesel::update(partners::table.find(primary_id)).set(partners::rotation_key.eq(key)).execute(conn)?;
+    Ok(())
+}
+
+/// Forgets a candidate that was refused while the proven key was not.
+///
+/// # Errors
+/// What SQL reports.
+pub fn drop_candidate(conn: &mut Connection, primary_id: Id, key: &[u8]) -> Result<(), StoreError> {
+    diesel::update(
+        partners::table
+            .find(primary_id)
+            .filter(partners::candidate_key.eq(key))
+            .filter(partners::api_key.is_not_null()),
+    )
+    .set(partners::candidate_key.eq(None::<Vec<u8>>))
+    .execute(conn)?;
     Ok(())
 }
 

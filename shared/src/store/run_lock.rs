@@ -60,13 +60,13 @@ fn lock_file(path: &std::path::Path) -> Result<Option<RunLock>, StoreError> {
 
 fn lock_session(url: &DatabaseUrl, primary_id: Id) -> Result<Option<RunLock>, StoreError> {
     let mut conn = open(url)?;
-    // The lock's number: any 64 bits that two primaries do not share by chance.
-    let (high, low) = primary_id.0.as_u64_pair();
-    let number = i64::from_be_bytes((high ^ low.rotate_left(1)).to_be_bytes());
     let Connection::Postgres(session) = &mut conn else {
         return Err(StoreError::Internal("backend mismatch".to_owned()));
     };
-    let row: Locked =
-        diesel::sql_query(format!("SELECT pg_try_advisory_lock({number}) AS locked")).get_result(session)?;
+    // Such locks are the whole database's; two nodes may share one, each in its schema.
+    let row: Locked = diesel::sql_query(format!(
+        "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' {primary_id}', 0)) AS locked"
+    ))
+    .get_result(session)?;
     Ok(row.locked.then(|| RunLock { _held: Held::Session { _conn: Box::new(conn) } }))
 }

@@ -100,7 +100,7 @@ tables! {
         idempotency_sha256: Binary,
         key_id: SqlId,
         request_sha256: Binary,
-        reply: Binary,
+        reply: Nullable<Binary>,
         created_at: SqlTime,
         expires_at: SqlTime,
     }
@@ -194,6 +194,7 @@ tables! {
         sync2: Bool,
         last_login_at: Nullable<SqlTime>,
         updated_at: SqlTime,
+        rotation_key: Nullable<Binary>,
     }
     sync_runs (id) {
         id: SqlId,

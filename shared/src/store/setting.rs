@@ -32,6 +32,17 @@ pub fn find(conn: &mut Connection) -> Result<Option<SettingRow>, StoreError> {
     Ok(settings::table.find(1).first(conn).optional()?)
 }
 
+/// Takes the row for writing until the transaction ends: decisions about the node as a whole queue here.
+///
+/// # Errors
+/// What SQL reports.
+pub fn hold(conn: &mut Connection) -> Result<(), StoreError> {
+    if let Connection::Postgres(conn) = conn {
+        settings::table.for_update().load::<SettingRow>(conn)?;
+    }
+    Ok(())
+}
+
 /// Writes the row.
 ///
 /// # Errors

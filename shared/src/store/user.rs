@@ -103,6 +103,18 @@ pub fn find(conn: &mut Connection, id: i64) -> Result<Option<UserRow>, StoreErro
     Ok(users::table.find(id).first(conn).optional()?)
 }
 
+/// Takes the row for writing until the transaction ends: two who change one user queue here.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_for_update(conn: &mut Connection, id: i64) -> Result<Option<UserRow>, StoreError> {
+    match conn {
+        // BEGIN IMMEDIATE has locked out every other writer.
+        Connection::Sqlite(conn) => Ok(users::table.find(id).first(conn).optional()?),
+        Connection::Postgres(conn) => Ok(users::table.find(id).for_update().first(conn).optional()?),
+    }
+}
+
 /// The user of this name, ignoring case.
 ///
 /// # Errors
@@ -131,7 +143,7 @@ pub fn find_sync_user(conn: &mut Connection, company_id: Id) -> Result<Option<Us
         .optional()?)
 }
 
-/// Users by id, only those of `company` if given, and how many there are.
+/// Users by name, only those of `company` if given, and how many there are.
 ///
 /// # Errors
 /// What SQL reports.
@@ -147,7 +159,7 @@ pub fn list(
         rows = rows.filter(users::company_id.eq(id));
         all = all.filter(users::company_id.eq(id));
     }
-    let page = rows.order(users::id).offset(offset).limit(limit).load(conn)?;
+    let page = rows.order(users::username_key).offset(offset).limit(limit).load(conn)?;
     Ok((page, all.get_result(conn)?))
 }
 
@@ -218,11 +230,18 @@ pub fn rename_sync_user(
     Ok(())
 }
 
-/// Notes a login of a person.
+/// Notes a login of a person, unless what was issued to him has been ended since `generation` was read: then `false`.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn touch_login(conn: &mut Connection, id: i64, now: Timestamp) -> Result<(), StoreError> {
-    diesel::update(users::table.find(id)).set(users::last_login.eq(now)).execute(conn)?;
-    Ok(())
+pub fn touch_login(
+    conn: &mut Connection,
+    id: i64,
+    generation: i64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let touched = diesel::update(users::table.find(id).filter(users::generation.eq(generation)))
+        .set(users::last_login.eq(now))
+        .execute(conn)?;
+    Ok(touched == 1)
 }

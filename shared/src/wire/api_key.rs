@@ -18,6 +18,21 @@ pub struct ApiKey {
     /// Rises by one with each mint of the company. Not sent by the reference.
     #[serde(default)]
     pub generation: i64,
+    /// Until when the key before is good too, unless this one logs in earlier; absent: it is dead. Not sent by the
+    /// reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_valid_until: Option<Timestamp>,
+}
+
+/// The longest overlap of two keys: 30 days, so that a receiver which syncs once a month survives a lost reply.
+pub const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 60 * 60;
+
+/// Body of `POST /v1/apikey`; the reference's has none. The header `Idempotency-Key` belongs to it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MintRequest {
+    /// Seconds that the key before stays good, unless the new one logs in earlier; 0, the default: it dies at once.
+    pub overlap_seconds: u32,
 }
 
 /// What may be told of a key.
@@ -29,7 +44,7 @@ pub struct ApiKeyInfo {
     pub company_id: Id,
     /// Rises by one with each mint of the company.
     pub generation: i64,
-    /// `active`, `overlap` or `revoked`.
+    /// `active`; `overlap`: good until `valid_until` or until the active one logs in; `expired`; `revoked`.
     pub state: String,
     /// When it was minted.
     pub created_at: Timestamp,
@@ -44,6 +59,9 @@ pub struct ApiKeyInfo {
     /// From where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_ip: Option<String>,
+    /// End of an overlap, at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
     /// When it was superseded or revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,

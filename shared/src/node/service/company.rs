@@ -141,7 +141,7 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
     let now = node.clock.now();
     node.store
         .write(move |conn| {
-            let mut row = store::company::find(conn, id)?.ok_or(MISSING)?;
+            let mut row = store::company::find_for_update(conn, id)?.ok_or(MISSING)?;
             if let Some(name) = body.name.filter(|name| !name.is_empty()) {
                 no_nul("Name", &name)?;
                 row.name_key = name_key(name.trim());

@@ -5,6 +5,7 @@ use chrono::Duration;
 use crate::crypto::api_key::{Credential, is_reference_secret, secret_matches, secret_sha256};
 use crate::crypto::token::{self, Claims};
 use crate::crypto::{Secret, refresh};
+use crate::failpoint::{Failpoint, reach};
 use crate::node::{Error, Node, auth};
 use crate::store::api_key::ApiKeyRow;
 use crate::store::session::SessionRow;
@@ -83,10 +84,13 @@ async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
     };
     let (token, expires) = person_token(node, &user, session.id, now)?;
     node.store
-        .write(move |conn| -> Result<(), StoreError> {
+        .write(move |conn| -> Result<(), Error> {
+            // Switched off since the password was checked: that must not be undone.
+            if !store::user::touch_login(conn, user.id, user.generation, now)? {
+                return Err(Error::LoginRefused);
+            }
             store::session::forget_expired(conn, session.user_id, now)?;
-            store::session::insert(conn, &session)?;
-            store::user::touch_login(conn, session.user_id, now)
+            Ok(store::session::insert(conn, &session)?)
         })
         .await?;
     Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
@@ -132,13 +136,28 @@ async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Resul
     Ok(matches)
 }
 
+/// Writes down that a key was used: the first time exactly, since it ends the key before; later at most once a minute.
 async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Timestamp) -> Result<(), Error> {
-    let due = key.last_used_at.is_none_or(|last| now >= last.plus(USE_RECORDED_EVERY));
-    if due {
-        let key = key.clone();
-        node.store.write(move |conn| store::api_key::touch(conn, &key, peer.as_deref(), now)).await?;
+    let is_first = key.first_used_at.is_none();
+    if key.last_used_at.is_some_and(|last| now < last.plus(USE_RECORDED_EVERY)) {
+        return Ok(());
     }
-    Ok(())
+    let key = key.clone();
+    let is_living = node
+        .store
+        .write(move |conn| -> Result<bool, StoreError> {
+            if is_first {
+                super::api_key::first_use(conn, &key, peer.as_deref(), now)
+            } else {
+                store::api_key::touch(conn, &key, peer.as_deref(), now)
+            }
+        })
+        .await?;
+    if is_first {
+        reach(Failpoint::FirstUseCommitted);
+    }
+    // Revoked since it was read: then the revocation was first.
+    if is_living { Ok(()) } else { Err(Error::LoginRefused) }
 }
 
 /// Renews an access token; the refresh token stays the same, as in the reference.

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::version::{content_hashes, measure};
 use crate::clock::Random;
 use crate::crypto::set_hash::grain_digest;
+use crate::failpoint::{Failpoint, reach};
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
 use crate::store::grain::{GrainRow, NewGrain};
@@ -40,12 +41,15 @@ pub async fn refresh(node: &Node, who: &Principal, id: Id) -> Result<Published, 
     who.require_staff()?;
     node.require_role(ServerRole::Primary)?;
     let (now, who) = (node.clock.now(), who.username.clone());
-    node.store
+    let published = node
+        .store
         .write(move |conn| {
             let slice = super::slice::editable(conn, id, &who, now)?;
             seal_draft(conn, &slice, now)
         })
-        .await
+        .await?;
+    reach(Failpoint::PublishCommitted);
+    Ok(published)
 }
 
 /// Makes the draft the published version, unless it changes nothing.
@@ -65,6 +69,7 @@ fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result
     if !measured.changed && base.content_date.is_some() {
         return Ok(published(base.version, false, base.grain_count, base.content_hash));
     }
+    reach(Failpoint::PublishMeasured);
     let version = base.version + 1;
     let (ids_hash, content_hash) = content_hashes(conn, slice.id, version)?;
     let row = VersionRow {

@@ -27,7 +27,9 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.required("Password", !body.password.is_empty());
     rules.required("PasswordConfirm", !body.password_confirm.is_empty());
-    rules.required("Email", !body.email.is_empty());
+    if rules.required("Email", !body.email.is_empty()) {
+        rules.holds(is_email(&body.email), "Email failed on email validation");
+    }
     rules.required("CompanyID", !body.company_id.is_nil());
     rules.required("Role", body.role != 0);
     rules.check()?;
@@ -133,6 +135,14 @@ fn is_username(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '~' | '.' | '-'))
 }
 
+/// Enough to find what is no address; whether anybody reads it only a letter could tell.
+fn is_email(text: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+    text.rsplit_once('@').is_some_and(|(local, domain)| {
+        is_part(local) && is_part(domain) && !domain.starts_with('.') && !domain.ends_with('.')
+    })
+}
+
 /// The caller.
 ///
 /// # Errors
@@ -196,7 +206,7 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn| {
-            let mut row = store::user::find(conn, id)?.ok_or(MISSING)?;
+            let mut row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
             require_weaker_or_self(&who, &row)?;
             let given = |text: Option<String>| text.filter(|text| !text.is_empty());
             row.first_name = given(body.first_name).unwrap_or(row.first_name);
@@ -212,6 +222,9 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
             }
             row.active = active;
             if let Some(email) = given(body.email) {
+                if !is_email(&email) {
+                    return Err(Error::Invalid(vec!["Email failed on email validation".to_owned()]));
+                }
                 indexable("Email", &email)?;
                 // Sync users all have the same one.
                 row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&email));
@@ -250,6 +263,8 @@ fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
 }
 
 fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), Error> {
+    // Two who switch each other off queue here.
+    store::setting::hold(conn)?;
     let is_last = row.role == Role::SuperAdmin.number() && store::user::count_active(conn, row.role)? <= 1;
     if row.active && is_last {
         return Err(Error::Conflict(
