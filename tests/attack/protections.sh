@@ -62,13 +62,13 @@ for patch in "$patches"/*.patch; do
         [ $chosen = yes ] || continue
     fi
     [ -n "$(tests_of "$patch")" ] || { verdict "$name" - "NAMES NO TEST"; continue; }
-    # Little context, but whatever there is must fit.
-    if ! (cd "$copy" && patch --strip 1 --fuzz 0 --force --silent --dry-run <"$patch") >"$log" 2>&1; then
+    # One line of context, which may have changed; the lines that are taken out must be there.
+    if ! (cd "$copy" && patch --strip 1 --fuzz 1 --force --silent --dry-run <"$patch") >"$log" 2>&1; then
         verdict "$name" - "NO LONGER APPLIES"
         sed 's/^/    /' "$log"
         continue
     fi
-    (cd "$copy" && patch --strip 1 --fuzz 0 --force --silent --no-backup-if-mismatch <"$patch")
+    (cd "$copy" && patch --strip 1 --fuzz 1 --force --silent --no-backup-if-mismatch <"$patch")
     while IFS= read -r line; do
         read -r _ target filter <<<"$line"
         if ! (cd "$copy" && "$cargo" test --package tests --locked --test "$target" --no-run) >"$log" 2>&1; then

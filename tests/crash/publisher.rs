@@ -71,11 +71,11 @@ impl Slice {
     /// Something to do that keeps the slice at about `size` grains.
     pub fn draw_edit(&self, draw: &mut Draw, size: usize) -> Edit {
         let grains = &self.state.draft.grains;
-        let crowded = grains.len() > size + size / 4;
+        let (sparse, crowded) = (grains.len() < size, grains.len() > size + size / 4);
         let id = id_of(draw);
         match (draw.random_range(0..4), grains.iter().choose(draw)) {
-            (0, Some((id, _grain))) => Edit::Delete(*id),
             (_, Some((id, _grain))) if crowded => Edit::Delete(*id),
+            (0, Some((id, _grain))) if !sparse => Edit::Delete(*id),
             (1 | 2, Some((_id, old))) => Edit::Put(id, Grain::draw(draw, old.key.clone())),
             _ => {
                 let key = format!("part-{:012x}", draw.random::<u64>() >> 16);

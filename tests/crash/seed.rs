@@ -100,9 +100,17 @@ impl Drop for Round {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let Self { test, seed, number, note, .. } = self;
+            let (which, again) = match number {
+                0 => (String::new(), format!("SANDPIPER_TEST_SEED={seed}")),
+                _ => (
+                    format!(" in round {number}"),
+                    format!(
+                        "SANDPIPER_TEST_SEED={seed} SANDPIPER_TEST_ROUND={number} SANDPIPER_TEST_KILLS=50"
+                    ),
+                ),
+            };
             say(&format!(
-                "{test}: round {number} failed ({note}). Again, 50 times: SANDPIPER_TEST_SEED={seed} \
-                 SANDPIPER_TEST_ROUND={number} SANDPIPER_TEST_KILLS=50 cargo test -p tests --test crash -- {test}"
+                "{test} failed{which} ({note}); again: {again} cargo test -p tests --test crash -- {test}"
             ));
         }
     }

@@ -89,34 +89,6 @@ async fn a_revoked_key_a_switched_off_company_and_a_deleted_user_are_refused_at_
     assert_eq!(again["generation"], json!(3), "the generation never falls");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn parallel_mints_leave_one_sync_user_and_one_working_key() {
-    for database in TestDatabase::each("parallel_mints") {
-        let primary = TestPrimary::start_on(database, None).await;
-        primary.add_company("Retail Parts", "companyadmin").await;
-        let admin = token_of(&primary.url, "companyadmin", COMPANY_ADMIN_PASSWORD).await;
-        let mut tasks = Vec::new();
-        for _ in 0..16 {
-            let (url, admin) = (primary.url.clone(), admin.clone());
-            tasks.push(tokio::spawn(async move { mint(&url, &admin).await }));
-        }
-        let (mut keys, mut working) = (Vec::new(), Vec::new());
-        for task in tasks {
-            keys.push(task.await.unwrap());
-        }
-        for key in &keys {
-            if key_login(&primary.url, key).await.status == 200 {
-                working.push(key["generation"].as_i64().unwrap());
-            }
-        }
-        assert_eq!(working, [16], "the newest and no other");
-        let users: Value = primary.admin.get("/v1/users").await.unwrap();
-        let sync_users = users["data"].as_array().unwrap().iter().filter(|user| user["role"] == 200).count();
-        assert_eq!(sync_users, 1);
-        primary.stop().await;
-    }
-}
-
 /// The reference lets staff make a sync user by hand, with a password.
 #[tokio::test]
 async fn a_sync_user_made_by_hand_loses_its_sessions_with_the_first_mint_and_stays_off_when_staff_says_so() {

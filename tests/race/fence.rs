@@ -81,6 +81,30 @@ async fn a_run_that_a_newer_one_overtook_fails_for_every_slice_and_changes_nothi
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "fails: taking over subscriptions does not look at the fence"]
+async fn a_run_that_was_overtaken_before_it_read_the_subscriptions_takes_none_of_them_over() {
+    for database in TestDatabase::each("a_run_that_was_overtaken_before") {
+        let (pair, detour, _slices) = pair_on(TestDatabase::sqlite(), database).await;
+        let late = pair.primary.add_slice("late", "pies-items", &json!({}), pair.company).await;
+        let mut gate = detour.catch("/sync/subs");
+        let run = start_run(&pair);
+        let held = gate.caught().await;
+        let (primary, now) = (pair.primary.server_id, pair.primary.node.clock.now());
+        let ours = &pair.secondary.secondary.node.store;
+        ours.write(move |conn| store::partner::raise_fence(conn, primary, now)).await.unwrap();
+        held.let_go();
+        gate.open();
+        let ended = run.await.unwrap();
+        let taken = ours.read(move |conn| store::slice::find(conn, late)).await.unwrap();
+        assert!(taken.is_none(), "{ended:?}");
+        assert!(matches!(ended, Err(Error::SyncRunning)), "{ended:?}");
+        pair.sync().await;
+        let taken = ours.read(move |conn| store::slice::find(conn, late)).await.unwrap();
+        assert!(taken.is_some(), "the next run does");
+    }
+}
+
 async fn assert_equal(pair: &Pair, slices: [Id; 2]) {
     for slice in slices {
         let (ours, theirs) = pair.grains(slice).await;

@@ -16,6 +16,8 @@ mod fence;
 mod mint;
 mod process;
 mod rotate;
+mod storm;
+mod switch;
 mod trigger;
 mod zombie;
 
@@ -26,8 +28,8 @@ use diesel::RunQueryDsl as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::store::{self, Store, StoreError};
-use tests::TestDatabase;
 use tests::node::COMPANY_ADMIN_PASSWORD;
+use tests::{ADMIN, TestDatabase};
 
 /// The same story on every database that can be had, at the same time: they mostly wait.
 async fn on_each<F: Future<Output = ()>>(test: &str, story: impl Fn(TestDatabase) -> F) {
@@ -53,6 +55,14 @@ impl Http {
     /// The access token of a company's admin.
     async fn person(&self, url: &str, username: &str) -> String {
         let body = json!({ "username": username, "password": COMPANY_ADMIN_PASSWORD });
+        let (status, body) = Self::send(self.0.post(format!("{url}/login")).json(&body)).await;
+        assert_eq!(status, 200, "{body}");
+        text(&body["token"])
+    }
+
+    /// The access token of one of the node's own people.
+    async fn staff(&self, url: &str, username: &str) -> String {
+        let body = json!({ "username": username, "password": ADMIN.1 });
         let (status, body) = Self::send(self.0.post(format!("{url}/login")).json(&body)).await;
         assert_eq!(status, 200, "{body}");
         text(&body["token"])

@@ -5,18 +5,23 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use serde_json::json;
 use shared::store::{DatabaseUrl, Store};
 use shared::wire::Id;
 use tests::binaries::Programs;
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{ADMIN, TestDatabase};
 
-use super::{Http, text};
+use super::Http;
 
+/// Both servers. Building them may take minutes: see [`build`].
 pub fn programs() -> &'static Programs {
     static PROGRAMS: OnceLock<Programs> = OnceLock::new();
     PROGRAMS.get_or_init(|| Programs::build().unwrap())
+}
+
+/// Builds them before a test has anything in flight that would not wait.
+pub async fn build() {
+    tokio::task::spawn_blocking(programs).await.unwrap();
 }
 
 /// A command without a terminal and without the caller's settings.
@@ -97,11 +102,9 @@ impl Installed {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.split_whitespace().find(|word| word.starts_with("http")).unwrap().to_owned();
-        let body = json!({ "username": ADMIN.0, "password": ADMIN.1 });
         let http = Http::new();
-        let (status, body) = Http::send(http.0.post(format!("{url}/login")).json(&body)).await;
-        assert_eq!(status, 200, "{body}");
-        Server { child, trigger: Trigger { http, url, token: text(&body["token"]) } }
+        let token = http.staff(&url, ADMIN.0).await;
+        Server { child, trigger: Trigger { http, url, token } }
     }
 }
 

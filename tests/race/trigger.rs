@@ -10,7 +10,7 @@ use tests::node::published_grains;
 use tests::{TestDatabase, TestPrimary};
 use tokio::sync::mpsc;
 
-use super::process::{Installed, Told, Trigger, told};
+use super::process::{Installed, Told, Trigger, build, told};
 
 /// So many of each kind: 32 in all.
 const FROM_EACH_SERVER: usize = 12;
@@ -29,18 +29,20 @@ pub struct Chain {
 impl Chain {
     /// With the secondary on SQLite, or on `database`.
     pub async fn start(database: Option<TestDatabase>) -> Self {
+        build().await;
         let primary = TestPrimary::start().await;
         let company = primary.add_company("Retail Parts", "companyadmin").await;
         let slice = primary.add_slice("items", "pies-items", &json!({}), company).await;
         let detour = Detour::start(&primary.url).await;
-        let secondary = Installed::new(database);
-        // A command is a process to wait for: not where the proxy runs.
-        let (secondary, url) = (secondary, detour.url.clone());
+        // Commands are processes to wait for: not where the proxy runs.
+        let url = detour.url.clone();
         let secondary = tokio::task::spawn_blocking(move || {
+            let secondary = Installed::new(database);
             secondary.connect(&url);
             secondary
         });
-        Self { primary, detour, secondary: secondary.await.unwrap(), slice, round: 0 }
+        let secondary = secondary.await.unwrap();
+        Self { primary, detour, secondary, slice, round: 0 }
     }
 
     /// One for each kind of database that can be had.
