@@ -200,7 +200,6 @@ async fn a_run_killed_in_the_middle_costs_nothing_when_the_primary_goes_back_to_
     }
 }
 
-#[ignore = "it stays `updating`: nothing settles the status of a slice that is found equal"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slice_that_is_found_equal_after_a_killed_run_does_not_stay_updating() {
     for database in TestDatabase::each("a_slice_that_is_found_equal") {

@@ -130,7 +130,6 @@ async fn two_primaries_synced_at_once_step_by_step_never_mix() {
 }
 
 /// Names are made different where they clash, also when both come at the same moment.
-#[ignore = "on PostgreSQL the second of two runs that add the same name at once refuses its slice; the next sync heals it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_primaries_with_slices_of_one_name_synced_at_once_for_the_first_time_both_arrive() {
     for database in TestDatabase::each("two_primaries_with_slices_of_one_name") {

@@ -24,7 +24,6 @@ async fn on_postgres_a_sync_survives_any_death_of_the_secondary() {
 }
 
 /// "Nothing to do" must clear the stage of a dead run, too.
-#[ignore = "a known defect: an equal slice keeps the stage of a dead run and stays in state `updating`"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_each_database_a_primary_that_goes_back_leaves_no_stage_behind() {
     let test = "on_each_database_a_primary_that_goes_back_leaves_no_stage_behind";

@@ -174,10 +174,11 @@ impl Run {
             go_wire::is_equal(remote, &local)
         };
         if is_equal {
+            stage::settle(self, local).await?;
             return Ok(None);
         }
         self.progress.tell(Event::SliceStarted { name: &remote.slice_name, grains: remote.content_count });
-        let stage = Stage::begin(self, remote.id, local).await?;
+        let stage = Stage::begin(self, local).await?;
         let result = if self.speaks_sync_2 {
             feed::fetch(self, &stage).await
         } else {

@@ -46,6 +46,23 @@ pub(super) async fn current(run: &Run, slice_id: Id) -> Result<VersionRow, Error
         .await
 }
 
+/// A slice that is found equal needs no new version. If a dead run left a stage, or its last run failed, that is over now.
+///
+/// # Errors
+/// What the store reports; [`Error::SyncRunning`] when a newer run took over.
+pub(super) async fn settle(run: &Run, local: VersionRow) -> Result<(), Error> {
+    let slice_id = local.slice_id;
+    let slice = run.secondary.node.store.read(move |conn| store::slice::find(conn, slice_id)).await?;
+    // The usual case writes nothing.
+    if slice.is_some_and(|slice| slice.sync_status == "success") {
+        return Ok(());
+    }
+    let stage = Stage::over(run, local);
+    stage.undo().await?;
+    let now = run.secondary.node.clock.now();
+    stage.write(move |conn| Ok(store::slice::set_sync_status(conn, slice_id, "success", now)?)).await
+}
+
 /// The next version of one slice, while it is made.
 pub(super) struct Stage {
     secondary: Arc<Secondary>,
@@ -97,21 +114,26 @@ impl Stage {
     ///
     /// # Errors
     /// What the store reports; [`Error::SyncRunning`] when a newer run took over.
-    pub async fn begin(run: &Run, slice_id: Id, base: VersionRow) -> Result<Self, Error> {
-        let stage = Self {
-            secondary: Arc::clone(&run.secondary),
-            progress: run.progress.clone(),
-            primary_id: run.primary_id,
-            fence: run.fence,
-            slice_id,
-            base,
-            batch: Mutex::default(),
-        };
+    pub async fn begin(run: &Run, base: VersionRow) -> Result<Self, Error> {
+        let slice_id = base.slice_id;
+        let stage = Self::over(run, base);
         stage.undo().await?;
         let now = stage.secondary.node.clock.now();
         stage.write(move |conn| Ok(store::slice::set_sync_status(conn, slice_id, "updating", now)?)).await?;
         reach(Failpoint::StageBegun);
         Ok(stage)
+    }
+
+    fn over(run: &Run, base: VersionRow) -> Self {
+        Self {
+            secondary: Arc::clone(&run.secondary),
+            progress: run.progress.clone(),
+            primary_id: run.primary_id,
+            fence: run.fence,
+            slice_id: base.slice_id,
+            base,
+            batch: Mutex::default(),
+        }
     }
 
     /// The version being made.

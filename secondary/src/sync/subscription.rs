@@ -68,7 +68,7 @@ pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Ve
             Some(_) if !wanted_there => Taken::Inactive,
             Some(why) => Taken::Refused(sub_id, why),
             // One subscription that cannot be taken over must not keep the others from it.
-            None => match take_over_one(run, sub, slice.clone()).await {
+            None => match take_over_despite_rivals(run, &sub, &slice).await {
                 Err(Error::Store(StoreError::Conflict(_) | StoreError::Reference(_))) => {
                     Taken::Refused(sub_id, "its names or ids clash with what is here already".to_owned())
                 }
@@ -101,6 +101,17 @@ enum Taken {
     Active(Id),
     Inactive,
     Refused(Id, String),
+}
+
+/// A name that was free a moment ago may be taken by the run of another primary: then another one is free.
+async fn take_over_despite_rivals(run: &Run, sub: &Subscription, slice: &Slice) -> Result<Taken, Error> {
+    for _attempt in 0..3 {
+        match take_over_one(run, sub.clone(), slice.clone()).await {
+            Err(Error::Store(StoreError::Conflict(_))) => {}
+            other => return other,
+        }
+    }
+    take_over_one(run, sub.clone(), slice.clone()).await
 }
 
 async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Taken, Error> {
