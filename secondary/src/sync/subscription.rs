@@ -116,8 +116,8 @@ async fn take_over_despite_rivals(run: &Run, sub: &Subscription, slice: &Slice) 
 
 async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Taken, Error> {
     let node = &run.secondary.node;
-    let (primary_id, now, epoch, uid) =
-        (run.primary_id, node.clock.now(), node.random.id(), node.random.id());
+    let (primary_id, fence, now) = (run.primary_id, run.fence, node.clock.now());
+    let (epoch, uid) = (node.random.id(), node.random.id());
     let unchanged = {
         let (sub, slice) = (sub.clone(), slice.clone());
         node.store.read(move |conn| is_known(conn, primary_id, &sub, &slice)).await?
@@ -127,14 +127,17 @@ async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Tak
         return Ok(if active { Taken::Active(sub.id) } else { Taken::Inactive });
     }
     node.store
-        .write(move |conn| -> Result<Taken, StoreError> {
+        .write(move |conn| {
+            // A list that was read before a newer run began is no news any more.
+            if !store::partner::holds_fence(conn, primary_id, fence)? {
+                return Err(Error::SyncRunning);
+            }
             if let Some(why) = take_over_slice(conn, primary_id, &slice, epoch, now)? {
                 return Ok(Taken::Refused(sub.id, why));
             }
-            take_over_subscription(conn, primary_id, &sub, uid, now)
+            Ok(take_over_subscription(conn, primary_id, &sub, uid, now)?)
         })
         .await
-        .map_err(Error::from)
 }
 
 /// `Some(active)` if everything the primary says is here already.

@@ -144,7 +144,9 @@ pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<CompanyRo
     match conn {
         // BEGIN IMMEDIATE has locked out every other writer.
         Connection::Sqlite(conn) => Ok(companies::table.find(id).first(conn).optional()?),
-        Connection::Postgres(conn) => Ok(companies::table.find(id).for_update().first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(companies::table.find(id).for_no_key_update().first(conn).optional()?)
+        }
     }
 }
 

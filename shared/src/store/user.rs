@@ -111,7 +111,7 @@ pub fn find_for_update(conn: &mut Connection, id: i64) -> Result<Option<UserRow>
     match conn {
         // BEGIN IMMEDIATE has locked out every other writer.
         Connection::Sqlite(conn) => Ok(users::table.find(id).first(conn).optional()?),
-        Connection::Postgres(conn) => Ok(users::table.find(id).for_update().first(conn).optional()?),
+        Connection::Postgres(conn) => Ok(users::table.find(id).for_no_key_update().first(conn).optional()?),
     }
 }
 
