@@ -13,7 +13,6 @@ use super::{Http, on_each, text};
 const ROUNDS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails on PostgreSQL: PATCH writes back what it read without holding the row"]
 async fn a_company_or_user_that_is_switched_off_stays_off_whatever_is_changed_at_the_same_time() {
     on_each("a_company_or_user_that_is_switched_off", |database| async move {
         let here = TestPrimary::start_on(database, None).await;
@@ -56,7 +55,6 @@ async fn a_company_or_user_that_is_switched_off_stays_off_whatever_is_changed_at
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails on PostgreSQL: the count of super admins is read without holding them"]
 async fn two_super_admins_who_switch_each_other_off_at_once_do_not_lock_everybody_out() {
     on_each("two_super_admins", |database| async move {
         let here = TestPrimary::start_on(database, None).await;
@@ -113,7 +111,6 @@ async fn two_super_admins_who_switch_each_other_off_at_once_do_not_lock_everybod
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails: a login that overlaps the switching off keeps its session"]
 async fn a_login_that_meets_its_user_being_switched_off_leaves_nothing_that_works_later() {
     on_each("a_login_that_meets", |database| async move {
         let here = TestPrimary::start_on(database, None).await;
