@@ -11,6 +11,7 @@ pub mod sync;
 use std::sync::Arc;
 
 use actix_web::web;
+use shared::client::{ClientError, Http};
 use shared::crypto::root_key::RootKey;
 use shared::crypto::sealed::SealKey;
 use shared::node::Node;
@@ -25,14 +26,20 @@ pub struct Secondary {
     pub node: Arc<Node>,
     /// Encrypts stored api-keys; derived from the root key.
     pub vault: SealKey,
+    /// Connections to primaries.
+    pub http: Http,
     /// Talk plain HTTP to primaries on other machines.
     pub allow_http: bool,
 }
 
 impl Secondary {
     /// From an opened node.
-    pub fn new(node: Node, root_key: &RootKey, allow_http: bool) -> Self {
-        Self { node: Arc::new(node), vault: root_key.derive("sandpiper partner key v1"), allow_http }
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(node: Node, root_key: &RootKey, allow_http: bool) -> Result<Self, ClientError> {
+        let vault = root_key.derive("sandpiper partner key v1");
+        Ok(Self { node: Arc::new(node), vault, http: Http::new()?, allow_http })
     }
 }
 

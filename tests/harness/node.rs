@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secondary::Secondary;
 use secondary::sync::{Progress, Report};
 use serde_json::{Value, json};
-use shared::client::Client;
+use shared::client::{Client, Http};
 use shared::clock::{Clock, Random};
 use shared::crypto::Secret;
 use shared::crypto::keyring::{Purpose, fresh_jwt_secret, fresh_seal_secret, import};
@@ -257,7 +257,7 @@ impl TestSecondary {
 
     async fn found(database: TestDatabase, id: Option<Id>) -> Self {
         let (node, root_key) = found_node(&database, ServerRole::Secondary, id, "Retail Parts", None).await;
-        let secondary = Arc::new(Secondary::new(node, &root_key, false));
+        let secondary = Arc::new(Secondary::new(node, &root_key, false).expect("a client"));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
         let url = running.url();
@@ -387,7 +387,7 @@ pub async fn all_grains(client: &Client, slice: Id) -> Vec<Value> {
 /// # Panics
 /// When the server refuses.
 pub async fn login(url: &str, username: &str, password: &str) -> Client {
-    let mut client = Client::new(url, false).expect("a loopback URL");
+    let mut client = Client::new(&Http::new().expect("TLS"), url, false).expect("a loopback URL");
     client.login(username, &Secret::from(password)).await.expect("a good login");
     client
 }

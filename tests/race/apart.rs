@@ -131,7 +131,6 @@ async fn two_primaries_synced_at_once_for_500_rounds_never_get_a_row_of_the_othe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails on PostgreSQL: two runs that take over one name at once, and one slice is refused"]
 async fn slices_of_equal_names_from_two_primaries_are_taken_over_at_the_same_time() {
     for database in TestDatabase::each("slices_of_equal_names") {
         let one = Publisher::start("Better Brakes", TestDatabase::sqlite(), 3).await;

@@ -82,7 +82,6 @@ async fn a_run_that_a_newer_one_overtook_fails_for_every_slice_and_changes_nothi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails: taking over subscriptions does not look at the fence"]
 async fn a_run_that_was_overtaken_before_it_read_the_subscriptions_takes_none_of_them_over() {
     for database in TestDatabase::each("a_run_that_was_overtaken_before") {
         let (pair, detour, _slices) = pair_on(TestDatabase::sqlite(), database).await;

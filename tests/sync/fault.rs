@@ -61,8 +61,8 @@ async fn an_unreachable_primary_and_a_refused_key_are_told_apart() {
     let pair = Pair::start().await;
     let id = pair.primary.server_id;
     // Somebody else mints: our key is dead.
-    let mut admin = shared::client::Client::new(&pair.primary.url, false).unwrap();
-    admin.login("companyadmin", &tests::node::COMPANY_ADMIN_PASSWORD.into()).await.unwrap();
+    let admin =
+        tests::node::login(&pair.primary.url, "companyadmin", tests::node::COMPANY_ADMIN_PASSWORD).await;
     admin.mint(0).await.unwrap();
     match pair.secondary.sync(id).await {
         Err(Error::Upstream(text)) => assert!(text.contains("refused our api-key"), "{text}"),

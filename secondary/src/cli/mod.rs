@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use shared::node::Error;
 use shared::wire::server::ServerRole;
 
 use crate::Secondary;
@@ -94,7 +95,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn open(global: &Global) -> Result<(Arc<Secondary>, shared::server::config::ConfigFile), Failure> {
     let opened = global.open(ROLE).await?;
-    let secondary = Secondary::new(opened.node, &opened.root_key, opened.config.allow_http_primaries);
+    let secondary = Secondary::new(opened.node, &opened.root_key, opened.config.allow_http_primaries)
+        .map_err(Error::from)?;
     Ok((Arc::new(secondary), opened.config))
 }
 

@@ -56,7 +56,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
             return Err(Error::BadRequest(format!("{name} is required, but was not received")));
         }
     }
-    let mut admin = Client::new(&body.url, secondary.allow_http)?;
+    let mut admin = Client::new(&secondary.http, &body.url, secondary.allow_http)?;
     admin
         .login(&body.username, &body.password)
         .await
@@ -66,9 +66,10 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
     refuse_moved(secondary, &server, admin.server(), body.moved).await?;
     let known = known_at(secondary, server.server_id, admin.server()).await?;
     // A new key's first login ends the session of a run that uses the old one.
-    let _turn = match known {
-        true => Some(secondary.node.store.try_run_lock(server.server_id).await?.ok_or(Error::SyncRunning)?),
-        false => None,
+    let _turn = if known {
+        Some(secondary.node.store.try_run_lock(server.server_id).await?.ok_or(Error::SyncRunning)?)
+    } else {
+        None
     };
     // The reference has no overlap.
     let overlap_seconds = if server.speaks_sync_2() { MAX_OVERLAP_SECONDS } else { 0 };
@@ -88,7 +89,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
         partner::store_key(secondary, server.server_id, &api_key).await?;
     }
     // Proven where it came from, before anything else is written: whoever answers there gets to see no other key of ours.
-    let mut machine = Client::new(&body.url, secondary.allow_http)?;
+    let mut machine = Client::new(&secondary.http, &body.url, secondary.allow_http)?;
     machine.login_with_key(&api_key).await?;
     let company_id = machine.me().await?.company_id;
     let subscriptions = machine.subscriptions().await?;
@@ -161,7 +162,7 @@ async fn refuse_moved(secondary: &Secondary, server: &Server, addr: &str, moved:
 
 /// `https://Host:443/` and `https://host` are one address.
 fn normalised(addr: &str) -> String {
-    Client::new(addr, true).map_or_else(|_no_url| addr.to_owned(), |client| client.server().to_owned())
+    Client::address(addr).unwrap_or_else(|| addr.to_owned())
 }
 
 /// Adds the primary's company, or its new address, together with its proven key.

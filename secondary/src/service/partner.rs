@@ -87,7 +87,7 @@ pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Err
             company.name
         )));
     }
-    let mut client = Client::new(addr, secondary.allow_http)?;
+    let mut client = Client::new(&secondary.http, addr, secondary.allow_http)?;
     let mut refused: Option<Vec<u8>> = None;
     for sealed in keys {
         let api_key = open(secondary, primary_id, &sealed)?;

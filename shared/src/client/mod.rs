@@ -87,6 +87,29 @@ impl From<ClientError> for crate::node::Error {
     }
 }
 
+/// Connections and trusted certificates, for any number of clients: reading the system's trust store takes its time.
+#[derive(Clone)]
+pub struct Http(reqwest::Client);
+
+impl Http {
+    /// Reads the system's trust store.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] when TLS cannot be set up.
+    pub fn new() -> Result<Self, ClientError> {
+        reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(STALL_TIMEOUT)
+            // A redirect could carry the credential elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map(Self)
+            .map_err(|error| ClientError::Url(format!("cannot set up the client: {error}")))
+    }
+}
+
 /// A client of one server, with the token of its last login.
 #[derive(Clone)]
 pub struct Client {
@@ -101,38 +124,13 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Url`].
-    pub fn new(base: &str, allow_http: bool) -> Result<Self, ClientError> {
-        let refuse = |reason: &str| Err(ClientError::Url(format!("\"{base}\" {reason}")));
-        let Ok(url) = Url::parse(base.trim()) else {
-            return refuse("is no URL: write it as https://host or https://host:port");
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(ClientError::Url("the URL must not hold a user name or password".to_owned()));
-        }
-        let is_loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => return refuse("names no host: write it as https://host or https://host:port"),
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback || allow_http => {}
-            "http" => {
-                return Err(ClientError::PlainHttp(base.to_owned()));
-            }
-            _ => return refuse("is neither http nor https"),
-        }
-        let http = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(STALL_TIMEOUT)
-            // A redirect could carry the credential elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| ClientError::Url(format!("cannot set up the client: {error}")))?;
-        Ok(Self { http, base: url, token: None })
+    pub fn new(http: &Http, base: &str, allow_http: bool) -> Result<Self, ClientError> {
+        Ok(Self { http: http.0.clone(), base: parse(base, allow_http)?, token: None })
+    }
+
+    /// How a server's address is written: `https://Host:443/` and `https://host` are one.
+    pub fn address(base: &str) -> Option<String> {
+        parse(base, true).ok().map(|url| url.as_str().trim_end_matches('/').to_owned())
     }
 
     /// Scheme, host, port and path: what errors show.
@@ -241,4 +239,30 @@ impl Client {
     fn unexpected(&self, reason: impl Into<String>) -> ClientError {
         ClientError::Unexpected { server: self.server().to_owned(), reason: reason.into() }
     }
+}
+
+/// A base URL that a credential may be sent to.
+fn parse(base: &str, allow_http: bool) -> Result<Url, ClientError> {
+    let refuse = |reason: &str| Err(ClientError::Url(format!("\"{base}\" {reason}")));
+    let Ok(url) = Url::parse(base.trim()) else {
+        return refuse("is no URL: write it as https://host or https://host:port");
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ClientError::Url("the URL must not hold a user name or password".to_owned()));
+    }
+    let is_loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return refuse("names no host: write it as https://host or https://host:port"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback || allow_http => {}
+        "http" => {
+            return Err(ClientError::PlainHttp(base.to_owned()));
+        }
+        _ => return refuse("is neither http nor https"),
+    }
+    Ok(url)
 }
