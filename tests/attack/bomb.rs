@@ -144,7 +144,7 @@ async fn survives(bombs: &[Arc<Bomb>], codings: &[&'static str]) {
             let peak = server.peak_mib();
             assert_eq!(status, 502, "{coding} {} {number}: {body}", bomb.target);
             assert!(peak < BOUND, "{coding} {} {number}: {peak} MiB", bomb.target);
-            let seen = fake.seen.lock().unwrap();
+            let seen = std::mem::take(&mut *fake.seen.lock().unwrap());
             assert!(
                 seen.iter().any(|asked| asked.path.ends_with(bomb.target)),
                 "the bomb {number} was never asked for"
