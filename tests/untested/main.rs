@@ -10,9 +10,7 @@ fn what_the_other_tests_left_out_is_listed_and_in_ci_is_a_failure() {
         return;
     }
     let mut text = format!("\nLEFT OUT: {} test(s) ran on SQLite only, or not at all:\n", notes.len());
-    for (test, why) in &notes {
-        text.push_str(&format!("  {test}: {why}\n"));
-    }
+    text.extend(notes.iter().map(|(test, why)| format!("  {test}: {why}\n")));
     text.push_str("With Debian's package `postgresql` installed they run.\n\n");
     // Not `println!`, which the test runner hides when the test passes.
     let _ = stderr().write_all(text.as_bytes());
