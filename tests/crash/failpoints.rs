@@ -137,7 +137,7 @@ async fn primary_dies(pair: &mut Pair, point: Failpoint, deed: Deed, turn: u32, 
         assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
     }
     pair.publisher.await_death();
-    pair.publisher.start_again(&[]);
+    pair.revive_publisher(&[]).await;
     let primary = pair.stores().0;
     for slice in &mut pair.slices {
         slice.settle(&primary, &pair.history).await;
@@ -156,6 +156,7 @@ async fn secondary_dies(pair: &mut Pair, point: &str, deed: Deed, turn: u32, rou
     let wish = [("SANDPIPER_FAILPOINT", point)];
     let ended = pair.secondary.home.run_with(&[command, &pair.primary_id], "", &wish);
     assert!(ended.was_killed(), "it never came by {point}: {ended:?}");
+    pair.await_end_of_secondary().await;
     // Whoever looks first repairs an SQLite file: sometimes that is to be the next run.
     if round.draw.random() {
         pair.assert_whole().await;

@@ -7,6 +7,7 @@ use shared::store::{self, Connection, DatabaseUrl, Store, StoreError, on_backend
 use shared::wire::Id;
 
 use crate::content::{Content, Grain};
+use crate::program::DEADLINE;
 
 /// A version of a slice as a reader of the database sees it.
 #[derive(Debug)]
@@ -107,9 +108,12 @@ const LEFT_OVER_OF_RUNS: &str = "
       WHERE g.added_in > s.current_version OR g.removed_in > s.current_version
     UNION ALL SELECT 'staged metadata', count(*) FROM slice_metadata m JOIN slices s ON s.id = m.slice_id
       WHERE m.added_in > s.current_version OR m.removed_in > s.current_version
-    UNION ALL SELECT 'slices that are not in state success', count(*) FROM slices WHERE sync_status <> 'success'
+    UNION ALL SELECT 'slices that look as if they were being updated', count(*) FROM slices
+      WHERE sync_status = 'updating'
     UNION ALL SELECT 'runs that look as if they still ran', count(*) FROM sync_runs WHERE state = 'running'
     UNION ALL SELECT 'primaries without a proven key', count(*) FROM partners WHERE api_key IS NULL";
+
+const WITHOUT_SUCCESS: &str = "SELECT 'slices that are not in state success' AS what, count(*) AS count FROM slices WHERE sync_status <> 'success'";
 
 async fn none_of(store: &Store, sql: String) {
     let found: Vec<Found> = store
@@ -135,6 +139,45 @@ pub async fn assert_primary_is_clean(primary: &Store) {
 /// A receiver after a good run.
 pub async fn assert_secondary_is_clean(secondary: &Store) {
     none_of(secondary, format!("{LEFT_OVER}{LEFT_OVER_OF_RUNS}")).await;
+}
+
+/// After a good run every slice says so.
+pub async fn assert_every_slice_says_success(secondary: &Store) {
+    none_of(secondary, WITHOUT_SUCCESS.to_owned()).await;
+}
+
+/// Now, by PostgreSQL's clock.
+pub async fn database_time(store: &Store) -> String {
+    let lines: Vec<Line> = store
+        .read(|conn| -> Result<_, StoreError> {
+            let sql = "SELECT clock_timestamp()::text AS line";
+            on_backend!(conn, |c| diesel::sql_query(sql).load(c)).map_err(Into::into)
+        })
+        .await
+        .expect("a readable database");
+    lines[0].line.clone()
+}
+
+/// Waits until PostgreSQL has no session left of a server that died at `death`.
+pub async fn await_end_of_sessions(store: &Store, death: &str) {
+    let start = std::time::Instant::now();
+    loop {
+        let sql = format!(
+            "SELECT 'sessions of the dead' AS what, count(*) AS count FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name = 'sandpiper' AND backend_start < '{death}'"
+        );
+        let found: Vec<Found> = store
+            .read(move |conn| -> Result<_, StoreError> {
+                on_backend!(conn, |c| diesel::sql_query(sql).load(c)).map_err(Into::into)
+            })
+            .await
+            .expect("a readable database");
+        if found.iter().all(|found| found.count == 0) {
+            return;
+        }
+        assert!(start.elapsed() < DEADLINE, "PostgreSQL keeps the sessions of a dead server");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 /// How often the company's key was minted.

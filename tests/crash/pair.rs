@@ -60,7 +60,9 @@ impl Node {
         let mut config = File::options().append(true).open(home.folder.join("config.toml")).unwrap();
         writeln!(config, "password_cost = 10").unwrap();
         let file = || DatabaseUrl::Sqlite(home.folder.join("sandpiper.db"));
-        let database = database.map_or_else(file, |url| url.parse().unwrap());
+        // Under a name of our own, to tell our sessions from the servers'.
+        let named = |url| format!("{url}?application_name=onlooker").parse().unwrap();
+        let database = database.map_or_else(file, named);
         Self { home, database }
     }
 
@@ -110,6 +112,9 @@ pub struct Pair {
     stores: Option<(Store, Store)>,
     /// How long a sync takes.
     pub pace: Duration,
+    /// A known defect: a slice that failed, and equals the primary's again because that went back, says `error` until
+    /// its next change.
+    pub may_say_error: bool,
     _folder: tempfile::TempDir,
 }
 
@@ -143,6 +148,7 @@ impl Pair {
             history: History::default(),
             stores: None,
             pace: Duration::ZERO,
+            may_say_error: false,
             _folder: folder,
         };
         for (slice, size) in SIZES.into_iter().enumerate() {
@@ -234,6 +240,27 @@ impl Pair {
         self.secondary.home.run(&[by, &self.primary_id]).ok();
     }
 
+    /// Starts the publisher again at once, and waits until nothing of the dead one is left: a session of PostgreSQL
+    /// may still commit what it was told before.
+    pub async fn revive_publisher(&mut self, environment: &[(&str, &str)]) {
+        if self.kind == Kind::Sqlite {
+            return self.publisher.start_again(environment);
+        }
+        let primary = self.stores().0;
+        let death = observe::database_time(&primary).await;
+        self.publisher.start_again(environment);
+        observe::await_end_of_sessions(&primary, &death).await;
+    }
+
+    /// After the secondary died: PostgreSQL may take a moment to notice, and until then the dead run holds its lock.
+    pub async fn await_end_of_secondary(&mut self) {
+        if self.kind == Kind::Postgres {
+            let secondary = self.stores().1;
+            let death = observe::database_time(&secondary).await;
+            observe::await_end_of_sessions(&secondary, &death).await;
+        }
+    }
+
     /// A moment in a run of the usual length.
     pub fn moment(&self, draw: &mut Draw) -> Duration {
         self.pace.mul_f64(draw.random_range(0.0..1.1))
@@ -257,6 +284,9 @@ impl Pair {
         }
         observe::assert_primary_is_clean(&primary).await;
         observe::assert_secondary_is_clean(&secondary).await;
+        if !self.may_say_error {
+            observe::assert_every_slice_says_success(&secondary).await;
+        }
     }
 
     /// What a reader sees of the secondary, whatever happened, is what the primary published.

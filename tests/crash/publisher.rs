@@ -3,6 +3,7 @@
 use rand::RngExt as _;
 use rand::seq::IteratorRandom as _;
 use reqwest::Method;
+use shared::clock::Random;
 use shared::store::Store;
 use shared::wire::Id;
 
@@ -68,11 +69,12 @@ impl Slice {
         &self.state.published
     }
 
-    /// Something to do that keeps the slice at about `size` grains.
+    /// Something to do that keeps the slice at about `size` grains. Ids are not drawn: a round that is repeated needs
+    /// new ones.
     pub fn draw_edit(&self, draw: &mut Draw, size: usize) -> Edit {
         let grains = &self.state.draft.grains;
         let (sparse, crowded) = (grains.len() < size, grains.len() > size + size / 4);
-        let id = id_of(draw);
+        let id = Random::System.id();
         match (draw.random_range(0..4), grains.iter().choose(draw)) {
             (_, Some((id, _grain))) if crowded => Edit::Delete(*id),
             (0, Some((id, _grain))) if !sparse => Edit::Delete(*id),
@@ -88,7 +90,7 @@ impl Slice {
     pub fn draw_swap(&self, draw: &mut Draw) -> [Edit; 2] {
         let gone = *self.state.draft.grains.keys().choose(draw).expect("a grain");
         let key = format!("part-{:012x}", draw.random::<u64>() >> 16);
-        [Edit::Delete(gone), Edit::Put(id_of(draw), Grain::draw(draw, key))]
+        [Edit::Delete(gone), Edit::Put(Random::System.id(), Grain::draw(draw, key))]
     }
 
     /// The way back to an earlier content, grain by grain.
@@ -133,8 +135,4 @@ impl Slice {
             open => assert_eq!(found, before, "acknowledged, and then {open:?} was cut off"),
         }
     }
-}
-
-fn id_of(draw: &mut Draw) -> Id {
-    format!("{:032x}", draw.random::<u128>()).parse().unwrap()
 }

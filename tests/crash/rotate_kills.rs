@@ -40,12 +40,14 @@ async fn either_dies(test: &'static str, kind: Kind) {
         );
         let rotate = ["rotate", &pair.primary_id];
         let ended = if secondary_dies {
-            pair.secondary.home.run_killed(&rotate, "", moment)
+            let ended = pair.secondary.home.run_killed(&rotate, "", moment);
+            pair.await_end_of_secondary().await;
+            ended
         } else {
             let killer = pair.publisher.kill_after(moment);
             let ended = pair.secondary.home.run(&rotate);
             killer.join().unwrap();
-            pair.publisher.start_again(&[]);
+            pair.revive_publisher(&[]).await;
             assert!(matches!(ended.status.code(), Some(0 | 1 | 75)), "a refusal is no crash: {ended:?}");
             ended
         };
