@@ -237,9 +237,10 @@ async fn a_primary_that_names_anothers_ids_changes_no_bit_of_the_others_rows() {
                 }
                 let text = String::from_utf8(body).unwrap();
                 let (header, rest) = text.split_once('\n').unwrap();
-                let lines: String =
-                    removing.iter().map(|id| format!("{}\n", json!({ "remove": id }))).collect();
-                answer(status, format!("{header}\n{lines}{rest}"))
+                let mut lines = vec![header.to_owned()];
+                lines.extend(removing.iter().map(|id| json!({ "remove": id }).to_string()));
+                lines.push(rest.to_owned());
+                answer(status, lines.join("\n"))
             })
         }));
         secondary.connect(&proxy.url, "companyadmin").await;

@@ -37,7 +37,7 @@ impl Rounds {
     /// `count` of them, if the environment does not say otherwise.
     pub fn of(test: &'static str, count: u32) -> Self {
         let seed = seed();
-        let count = number("SANDPIPER_TEST_KILLS").unwrap_or(count);
+        let count = number("SANDPIPER_TEST_KILLS").unwrap_or_else(|| tests::times(count));
         say(&format!("{test}: {count} rounds with SANDPIPER_TEST_SEED={seed}"));
         Self { test, seed, count }
     }

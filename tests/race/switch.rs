@@ -10,7 +10,7 @@ use tests::{ADMIN, TestPrimary};
 
 use super::{Http, on_each, text};
 
-const ROUNDS: usize = 100;
+const ROUNDS: u32 = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_company_or_user_that_is_switched_off_stays_off_whatever_is_changed_at_the_same_time() {
@@ -27,7 +27,7 @@ async fn a_company_or_user_that_is_switched_off_stays_off_whatever_is_changed_at
                 Http::send(http.0.patch(format!("{}{path}", node.url)).bearer_auth(&staff).json(&body))
             };
             let is_company = path.contains("companies");
-            for round in 0..ROUNDS {
+            for round in 0..tests::times(ROUNDS) {
                 let other = if is_company {
                     json!({ "name": format!("Retail Parts {round}") })
                 } else {
@@ -73,7 +73,7 @@ async fn two_super_admins_who_switch_each_other_off_at_once_do_not_lock_everybod
             active: Some(true),
         };
         let second = service::insert(&here.node, second, Role::SuperAdmin).await.unwrap().id;
-        for round in 0..ROUNDS {
+        for round in 0..tests::times(ROUNDS) {
             let names = [ADMIN.0, "second"];
             let ids = here
                 .node
@@ -126,7 +126,7 @@ async fn a_login_that_meets_its_user_being_switched_off_leaves_nothing_that_work
         };
         let body = json!({ "username": "companyadmin", "password": COMPANY_ADMIN_PASSWORD });
         let mut met = 0;
-        for round in 0..ROUNDS {
+        for round in 0..tests::times(ROUNDS) {
             let logins = join_all((0..4).map(|n| {
                 let url = [&here.url, &there.url][n % 2];
                 Http::send(http.0.post(format!("{url}/login")).json(&body))

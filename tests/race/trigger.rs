@@ -15,7 +15,7 @@ use super::process::{Installed, Told, Trigger, build, told};
 /// So many of each kind: 32 in all.
 const FROM_EACH_SERVER: usize = 12;
 const FROM_THE_COMMAND_LINE: usize = 8;
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A primary with one slice, the way to it, and a real secondary that is connected.
 pub struct Chain {
