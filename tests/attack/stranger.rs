@@ -238,8 +238,11 @@ async fn a_primary_that_names_anothers_ids_changes_no_bit_of_the_others_rows() {
                 }
                 let text = String::from_utf8(body).unwrap();
                 let (header, rest) = text.split_once('\n').unwrap();
-                let lines: String =
-                    removing.iter().map(|id| format!("{}\n", json!({ "remove": id }))).collect();
+                let mut lines = String::new();
+                for id in removing {
+                    lines.push_str(&json!({ "remove": id }).to_string());
+                    lines.push('\n');
+                }
                 answer(status, format!("{header}\n{lines}{rest}"))
             })
         }));
