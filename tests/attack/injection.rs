@@ -7,8 +7,9 @@ use tests::{TestDatabase, TestPrimary};
 use super::Caller;
 
 /// The reference's own holes first: a tautology that outgrows the scope, and a column read bit by bit.
-const HOSTILE: [&str; 14] = [
+const HOSTILE: [&str; 15] = [
     "1=1) OR (1:1",
+    "1=1) OR (1=1) OR (1:1",
     "1=1) OR (1=1",
     "1=1 OR 1=1",
     "(select substring(password from 1 for 4) from users where id=1):$2a$",
