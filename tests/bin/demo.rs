@@ -175,9 +175,11 @@ impl Demo {
         self.sync()?;
         self.compare(&admin, &receiver, file_slice, item_slice).await?;
 
-        say("6. The key is rotated: connecting again mints a new one, and the old one is dead.")?;
+        say(
+            "6. The receiver renews its key without a person: the old key asks for the new one, and dies when that logs in.",
+        )?;
         let start = Instant::now();
-        self.connect()?;
+        self.secondary_command(&["rotate", "Better Brakes"], None)?;
         say(&format!("   rotated ({})", took(start)))?;
         let keys = self.primary_command(&["apikey", "list", "--company", "Retail Parts"])?;
         for key in keys.as_array().into_iter().flatten() {
