@@ -56,13 +56,13 @@ impl Attempt {
 
 fn dies(test: &'static str, kind: Kind) {
     let rounds = Rounds::of(test, KILLS);
-    if kind.fresh_database(test).is_none() {
+    if !kind.is_here(test) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let attempt = |name: &str, program: &'static Path| Attempt {
         home: Home { program, folder: folder.path().join(name) },
-        database: kind.fresh_database(test).unwrap(),
+        database: kind.fresh_database(),
     };
     // The first one loads the program, and takes longer than the others will.
     let pace = ["first", "second"].map(|name| {
@@ -91,7 +91,7 @@ fn dies(test: &'static str, kind: Kind) {
             told += 1;
             assert_eq!((second.status.code(), second.err.lines().count()), (Some(78), 1), "{second:?}");
             assert!(!attempt.is_initialised());
-            follow(&mut attempt, &second.err, kind, test);
+            follow(&mut attempt, &second.err, kind);
             attempt.init().ok();
         }
         attempt.assert_opens();
@@ -103,7 +103,7 @@ fn dies(test: &'static str, kind: Kind) {
 }
 
 /// Does what the message says.
-fn follow(attempt: &mut Attempt, message: &str, kind: Kind, test: &str) {
+fn follow(attempt: &mut Attempt, message: &str, kind: Kind) {
     match kind {
         Kind::Sqlite => {
             assert!(message.contains("an earlier init was cut off"), "{message}");
@@ -113,7 +113,7 @@ fn follow(attempt: &mut Attempt, message: &str, kind: Kind, test: &str) {
         }
         Kind::Postgres => {
             assert!(message.contains("give another --database"), "{message}");
-            attempt.database = kind.fresh_database(test).unwrap();
+            attempt.database = kind.fresh_database();
         }
     }
 }

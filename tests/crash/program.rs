@@ -201,7 +201,11 @@ impl Drop for Server {
             drop(child.wait());
         }
         if thread::panicking() {
-            crate::seed::say(&format!("last log lines of {:?}:\n{}", self.home.folder, self.last_words()));
+            crate::seed::say(&format!(
+                "last log lines of {}:\n{}",
+                self.home.folder.display(),
+                self.last_words()
+            ));
         }
     }
 }
