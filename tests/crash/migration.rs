@@ -102,9 +102,10 @@ async fn on_postgres_a_migration_survives_any_death() {
 async fn any_death(test: &'static str, kind: Kind) {
     let rounds = Rounds::of(test, KILLS);
     let folder = tempfile::tempdir().unwrap();
-    let Some(first) = kind.fresh_database(test) else { return };
-    let second = kind.fresh_database(test).unwrap();
-    let nodes = [Node::init(folder.path(), true, first), Node::init(folder.path(), false, second)];
+    if !kind.is_here(test) {
+        return;
+    }
+    let nodes = [true, false].map(|primary| Node::init(folder.path(), primary, kind.fresh_database()));
     let mut servers = nodes.each_ref().map(|node| Server::start(node.home.clone()));
     servers.iter_mut().for_each(Server::kill);
     let [mut migrate_pace, mut start_pace] = [Duration::from_millis(60); 2];
@@ -126,7 +127,7 @@ async fn any_death(test: &'static str, kind: Kind) {
             }
             // The same on an empty one.
             1 => {
-                let (url, flag) = empty_database(kind, folder.path(), round.number, test);
+                let (url, flag) = empty_database(kind, folder.path(), round.number);
                 let moment = migrate_pace.mul_f64(round.draw.random_range(0.0..1.1));
                 round.note = format!("`migrate` of an empty database killed after {moment:?}");
                 let args = ["migrate", "--database", &flag];
@@ -161,8 +162,8 @@ async fn any_death(test: &'static str, kind: Kind) {
     assert!(kills < 20 || cut > kills / 10, "hardly a kill came in time");
 }
 
-fn empty_database(kind: Kind, folder: &std::path::Path, number: u32, test: &str) -> (DatabaseUrl, String) {
-    let url = kind.fresh_database(test).unwrap().unwrap_or_else(|| {
+fn empty_database(kind: Kind, folder: &std::path::Path, number: u32) -> (DatabaseUrl, String) {
+    let url = kind.fresh_database().unwrap_or_else(|| {
         let file = folder.join(format!("empty-{number}.db"));
         if file.exists() {
             fs::remove_file(&file).unwrap();

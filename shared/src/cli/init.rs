@@ -12,6 +12,7 @@ use crate::crypto::root_key::RootKey;
 use crate::node::found::{FoundError, Founding, RingSecret, found};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{CONFIG, DATABASE, DataDir, Misconfigured, ROOT_KEY, ROOT_KEY_VARIABLE};
+use crate::store::setting;
 use crate::store::{DatabaseUrl, Store, StoreError, create_file};
 use crate::wire::Id;
 use crate::wire::server::ServerRole;
@@ -67,12 +68,14 @@ pub async fn run(global: &Global, init: Init, role: ServerRole) -> Result<(), Fa
     let (password, shown) = admin_password(&init, &config)?;
     let dir = DataDir::create(path)?;
     let url = dir.database(global.database.as_deref(), &config)?;
-    refuse_leftovers(&dir, &url)?;
     let mut made = Undo::default();
     let result = async {
         let root_key = root_key(&dir, &mut made)?;
         if let DatabaseUrl::Sqlite(file) = &url {
-            made.database = Some(file.clone());
+            // An init that was killed may have left one.
+            if !file.exists() {
+                made.database = Some(file.clone());
+            }
             create_file(file)?;
         }
         let store = {
@@ -81,6 +84,7 @@ pub async fn run(global: &Global, init: Init, role: ServerRole) -> Result<(), Fa
                 .await
                 .map_err(|error| StoreError::Internal(error.to_string()))??
         };
+        refuse_founded(&dir, &store, &root_key).await?;
         let founding = Founding {
             role,
             id: init.id,
@@ -171,19 +175,24 @@ impl Undo {
     }
 }
 
-/// A database without settings beside it: an init that was killed, or settings that were removed. Neither is ours to
-/// overwrite.
-fn refuse_leftovers(dir: &DataDir, url: &DatabaseUrl) -> Result<(), Misconfigured> {
-    match url {
-        DatabaseUrl::Sqlite(file) if file.exists() => Err(Misconfigured(format!(
-            "{} exists, but {} does not: an earlier init was cut off, or the settings were removed. To keep the data, \
-             put an empty {CONFIG} (mode 600) there; to start anew, remove {} and {ROOT_KEY}",
-            file.display(),
-            dir.file(CONFIG).display(),
-            if file.ends_with(DATABASE) { DATABASE.to_owned() } else { file.display().to_string() },
-        ))),
-        _ => Ok(()),
+/// The node of this very folder without its settings: an init that was killed at its last step, or settings that were
+/// removed. Neither is ours to overwrite. (Somebody else's node is refused when ours is founded.)
+async fn refuse_founded(dir: &DataDir, store: &Store, root_key: &RootKey) -> Result<(), Failure> {
+    let setting = store.read(setting::find).await?;
+    if setting.is_none_or(|setting| setting.root_key_check != root_key.check()) {
+        return Ok(());
     }
+    let (config, database) = (dir.file(CONFIG), store.url());
+    let line = match database {
+        DatabaseUrl::Sqlite(file) if *file == dir.file(DATABASE) => "an empty one".to_owned(),
+        _ => "one with the line database = \"URL\", the URL of --database,".to_owned(),
+    };
+    Err(Failure::config(format!(
+        "{database} holds the node of this folder, but {} is missing: an earlier init was cut off at its end, or the \
+         settings were removed. To keep the node, put {line} there (mode 600), and if its admin's password is lost, make \
+         another admin with `account create`; to start anew, empty the database and remove {ROOT_KEY}",
+        config.display(),
+    )))
 }
 
 fn root_key(dir: &DataDir, made: &mut Undo) -> Result<RootKey, Failure> {

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::{Duration, Instant};
 
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::Bool;
@@ -9,6 +10,9 @@ use diesel::sql_types::Bool;
 use super::connection::{Connection, DatabaseUrl, open};
 use super::{Store, StoreError};
 use crate::wire::Id;
+
+/// How long a lock is asked for once more on PostgreSQL.
+const DEATH_NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Held while a run lasts; dropping it lets the next one start.
 pub struct RunLock {
@@ -63,10 +67,20 @@ fn lock_session(url: &DatabaseUrl, primary_id: Id) -> Result<Option<RunLock>, St
     let Connection::Postgres(session) = &mut conn else {
         return Err(StoreError::Internal("backend mismatch".to_owned()));
     };
+    // PostgreSQL may take a moment to notice that a holder is dead.
+    let deadline = Instant::now() + DEATH_NOTICED_WITHIN;
     // Such locks are the whole database's; two nodes may share one, each in its schema.
-    let row: Locked = diesel::sql_query(format!(
+    let question = format!(
         "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' {primary_id}', 0)) AS locked"
-    ))
-    .get_result(session)?;
-    Ok(row.locked.then(|| RunLock { _held: Held::Session { _conn: Box::new(conn) } }))
+    );
+    loop {
+        let row: Locked = diesel::sql_query(&question).get_result(session)?;
+        if row.locked {
+            return Ok(Some(RunLock { _held: Held::Session { _conn: Box::new(conn) } }));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
