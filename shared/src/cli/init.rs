@@ -11,7 +11,7 @@ use crate::crypto::keyring::{Purpose, fresh_jwt_secret, fresh_seal_secret, impor
 use crate::crypto::root_key::RootKey;
 use crate::node::found::{FoundError, Founding, RingSecret, found};
 use crate::server::config::ConfigFile;
-use crate::server::data_dir::{CONFIG, DATABASE, DataDir, Misconfigured, ROOT_KEY, ROOT_KEY_VARIABLE};
+use crate::server::data_dir::{CONFIG, DATABASE, DataDir, ROOT_KEY, ROOT_KEY_VARIABLE};
 use crate::store::setting;
 use crate::store::{DatabaseUrl, Store, StoreError, create_file};
 use crate::wire::Id;
