@@ -246,7 +246,7 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
         .await?;
     for primary in primaries.iter_mut().filter(|primary| primary.last_run.as_deref() == Some("running")) {
         // Its lock ends with its process, however that ends; its record does not.
-        if secondary.node.store.try_run_lock(primary.id).await?.is_some() {
+        if !secondary.node.store.is_run_locked(primary.id).await? {
             primary.last_run = Some("interrupted".to_owned());
         }
     }

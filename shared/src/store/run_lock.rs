@@ -11,7 +11,7 @@ use super::connection::{Connection, DatabaseUrl, open};
 use super::{Store, StoreError};
 use crate::wire::Id;
 
-/// How long a lock is asked for once more on PostgreSQL.
+/// PostgreSQL may take a moment to notice that the holder of a lock is dead; so long it is asked again.
 const DEATH_NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Held while a run lasts; dropping it lets the next one start.
@@ -37,6 +37,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the lock file or the database cannot be opened.
     pub async fn try_run_lock(&self, primary_id: Id) -> Result<Option<RunLock>, StoreError> {
+        self.run_lock(primary_id, DEATH_NOTICED_WITHIN).await
+    }
+
+    /// Whether a run of `primary_id` holds its lock at this moment.
+    ///
+    /// # Errors
+    /// As [`try_run_lock`](Self::try_run_lock).
+    pub async fn is_run_locked(&self, primary_id: Id) -> Result<bool, StoreError> {
+        Ok(self.run_lock(primary_id, Duration::ZERO).await?.is_none())
+    }
+
+    async fn run_lock(&self, primary_id: Id, patience: Duration) -> Result<Option<RunLock>, StoreError> {
         let url = self.url().clone();
         tokio::task::spawn_blocking(move || match &url {
             DatabaseUrl::Sqlite(path) => {
@@ -44,7 +56,7 @@ impl Store {
                 name.push(format!(".sync-{primary_id}.lock"));
                 lock_file(std::path::Path::new(&name))
             }
-            DatabaseUrl::Postgres(_) => lock_session(&url, primary_id),
+            DatabaseUrl::Postgres(_) => lock_session(&url, primary_id, patience),
         })
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))?
@@ -62,13 +74,16 @@ fn lock_file(path: &std::path::Path) -> Result<Option<RunLock>, StoreError> {
     }
 }
 
-fn lock_session(url: &DatabaseUrl, primary_id: Id) -> Result<Option<RunLock>, StoreError> {
+fn lock_session(
+    url: &DatabaseUrl,
+    primary_id: Id,
+    patience: Duration,
+) -> Result<Option<RunLock>, StoreError> {
     let mut conn = open(url)?;
     let Connection::Postgres(session) = &mut conn else {
         return Err(StoreError::Internal("backend mismatch".to_owned()));
     };
-    // PostgreSQL may take a moment to notice that a holder is dead.
-    let deadline = Instant::now() + DEATH_NOTICED_WITHIN;
+    let deadline = Instant::now() + patience;
     // Such locks are the whole database's; two nodes may share one, each in its schema.
     let question = format!(
         "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' {primary_id}', 0)) AS locked"
