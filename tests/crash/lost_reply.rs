@@ -59,8 +59,8 @@ fn ask(mut client: TcpStream, mut server: TcpStream, mints: &AtomicBool, keys: &
         if said.contains("POST /v1/apikey") {
             mints.store(true, Ordering::SeqCst);
         }
-        // `{"sync-api-key":"…"}`; hex, so it ends at the next quote.
-        if let Some((_before, after)) = said.split_once("api-key\":\"")
+        // `{"sync-api-key":"…"}`; hex, so it ends at the next quote. One connection may carry several logins.
+        if let Some((_before, after)) = said.rsplit_once("api-key\":\"")
             && let Some((key, _rest)) = after.split_once('"')
         {
             let mut keys = keys.lock().unwrap();
