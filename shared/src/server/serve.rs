@@ -101,9 +101,6 @@ where
         ))
         .into());
     }
-    let beforehand = node.clone();
-    // It takes as long as a login; whoever logs in earlier waits for it.
-    std::thread::spawn(move || beforehand.passwords.prepare());
     let routes = Arc::new(routes);
     let server = HttpServer::new(move || {
         let routes = Arc::clone(&routes);
