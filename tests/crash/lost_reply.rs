@@ -53,7 +53,7 @@ impl Line {
 }
 
 fn ask(mut client: TcpStream, mut server: TcpStream, mints: &AtomicBool, keys: &Mutex<Vec<String>>) {
-    let (mut said, mut buffer) = (String::new(), [0; 16 * 1024]);
+    let (mut said, mut noted, mut buffer) = (String::new(), String::new(), [0; 16 * 1024]);
     while let Ok(count @ 1..) = client.read(&mut buffer) {
         said.push_str(&String::from_utf8_lossy(&buffer[..count]));
         if said.contains("POST /v1/apikey") {
@@ -62,7 +62,10 @@ fn ask(mut client: TcpStream, mut server: TcpStream, mints: &AtomicBool, keys: &
         // `{"sync-api-key":"…"}`; hex, so it ends at the next quote. One connection may carry several logins.
         if let Some((_before, after)) = said.rsplit_once("api-key\":\"")
             && let Some((key, _rest)) = after.split_once('"')
+            && key != noted
         {
+            // Once: what else this connection says is no login.
+            key.clone_into(&mut noted);
             let mut keys = keys.lock().unwrap();
             keys.retain(|known| known != key);
             keys.push(key.to_owned());
