@@ -63,8 +63,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
         .map_err(|error| refused_login(error, &body.username))?;
     let server = admin.view_server().await?;
     refuse_unfit(secondary, &admin, &server)?;
-    refuse_moved(secondary, &server, admin.server(), body.moved).await?;
-    let known = known_at(secondary, server.server_id, admin.server()).await?;
+    let known = refuse_moved(secondary, &server, admin.server(), body.moved).await?;
     // A new key's first login ends the session of a run that uses the old one.
     let _turn = if known {
         Some(secondary.node.store.try_run_lock(server.server_id).await?.ok_or(Error::SyncRunning)?)
@@ -129,14 +128,14 @@ fn refuse_unfit(secondary: &Secondary, client: &Client, server: &Server) -> Resu
     Ok(())
 }
 
-/// Whether this primary is known here under this address.
-async fn known_at(secondary: &Secondary, id: Id, addr: &str) -> Result<bool, Error> {
-    let company = secondary.node.store.read(move |conn| store::company::find(conn, id)).await?;
-    Ok(company.and_then(|company| company.sync_addr).is_some_and(|known| normalised(&known) == addr))
-}
-
-/// Any server can say that it is the primary that we know: only an operator can say that this one has moved.
-async fn refuse_moved(secondary: &Secondary, server: &Server, addr: &str, moved: bool) -> Result<(), Error> {
+/// Any server can say that it is the primary that we know: only an operator can say that this one has moved. Returns
+/// whether it is known here under this very address.
+async fn refuse_moved(
+    secondary: &Secondary,
+    server: &Server,
+    addr: &str,
+    moved: bool,
+) -> Result<bool, Error> {
     let (id, addr) = (server.server_id, addr.to_owned());
     secondary
         .node
@@ -150,12 +149,16 @@ async fn refuse_moved(secondary: &Secondary, server: &Server, addr: &str, moved:
                 )));
             }
             let known = store::company::find(conn, id)?;
-            match known.map(|company| (company.name, company.sync_addr)) {
-                Some((name, Some(old))) if normalised(&old) != addr && !moved => Err(Error::Conflict(format!(
+            let Some((name, Some(old))) = known.map(|company| (company.name, company.sync_addr)) else {
+                return Ok(false);
+            };
+            let is_here = normalised(&old) == addr;
+            if !is_here && !moved {
+                return Err(Error::Conflict(format!(
                     "\"{name}\" is known here at {old}: if it has really moved to {addr}, connect with --moved"
-                ))),
-                _ => Ok(()),
+                )));
             }
+            Ok(is_here)
         })
         .await
 }

@@ -41,7 +41,7 @@ pub struct ApiKeyRow {
     pub revoked_at: Option<Timestamp>,
     /// By whom.
     pub revoked_by: Option<String>,
-    /// `superseded`, `unused` or `revoked`.
+    /// `superseded` or `revoked`.
     pub revoked_why: Option<String>,
 }
 
