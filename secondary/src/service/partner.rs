@@ -8,7 +8,7 @@ use shared::failpoint::{Failpoint, reach};
 use shared::node::{Error, Principal};
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::partner::PartnerRow;
-use shared::store::{self, StoreError};
+use shared::store::{self, Connection, StoreError};
 use shared::wire::server::{Server, ServerRole};
 use shared::wire::{Id, Timestamp};
 
@@ -118,6 +118,28 @@ fn is_refused_key(error: &ClientError) -> bool {
         500 => ["cipher", "encoding/hex", "slice bounds"].iter().any(|word| message.contains(word)),
         _ => false,
     }
+}
+
+/// A write of the run or rotation that raised the fence to `fence`; one that was overtaken writes nothing.
+///
+/// # Errors
+/// [`Error::SyncRunning`] when a newer one began; what `change` returns.
+pub async fn write_fenced<T: Send + 'static>(
+    secondary: &Secondary,
+    primary_id: Id,
+    fence: i64,
+    change: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    secondary
+        .node
+        .store
+        .write(move |conn| {
+            if !store::partner::holds_fence(conn, primary_id, fence)? {
+                return Err(Error::SyncRunning);
+            }
+            change(conn)
+        })
+        .await
 }
 
 /// The company of a primary, active and not our own, with what is kept for it.

@@ -140,17 +140,7 @@ impl Turn<'_> {
         &self,
         change: impl FnOnce(&mut Connection) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let (primary_id, fence) = (self.primary_id, self.fence);
-        self.secondary
-            .node
-            .store
-            .write(move |conn| {
-                if !store::partner::holds_fence(conn, primary_id, fence)? {
-                    return Err(Error::SyncRunning);
-                }
-                change(conn)
-            })
-            .await
+        partner::write_fenced(self.secondary, self.primary_id, self.fence, change).await
     }
 }
 

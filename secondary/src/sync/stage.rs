@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 
 use super::{Change, Event, Progress, Run};
 use crate::Secondary;
+use crate::service::partner;
 
 /// Payload written in one transaction (design D7: under 4 MiB or 100 ms).
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -146,17 +147,7 @@ impl Stage {
         &self,
         change: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (primary_id, fence) = (self.primary_id, self.fence);
-        self.secondary
-            .node
-            .store
-            .write(move |conn| {
-                if !store::partner::holds_fence(conn, primary_id, fence)? {
-                    return Err(Error::SyncRunning);
-                }
-                change(conn)
-            })
-            .await
+        partner::write_fenced(&self.secondary, self.primary_id, self.fence, change).await
     }
 
     /// Checks a grain and stages it.

@@ -15,6 +15,7 @@ use shared::wire::subscription::Subscription;
 use shared::wire::{Id, Timestamp};
 
 use super::Run;
+use crate::service::partner;
 
 /// An active subscription.
 pub(super) struct Wanted {
@@ -126,18 +127,14 @@ async fn take_over_one(run: &Run, sub: Subscription, slice: Slice) -> Result<Tak
     if let Some(active) = unchanged {
         return Ok(if active { Taken::Active(sub.id) } else { Taken::Inactive });
     }
-    node.store
-        .write(move |conn| {
-            // A list that was read before a newer run began is no news any more.
-            if !store::partner::holds_fence(conn, primary_id, fence)? {
-                return Err(Error::SyncRunning);
-            }
-            if let Some(why) = take_over_slice(conn, primary_id, &slice, epoch, now)? {
-                return Ok(Taken::Refused(sub.id, why));
-            }
-            Ok(take_over_subscription(conn, primary_id, &sub, uid, now)?)
-        })
-        .await
+    // A list that was read before a newer run began is no news any more.
+    partner::write_fenced(&run.secondary, primary_id, fence, move |conn| {
+        if let Some(why) = take_over_slice(conn, primary_id, &slice, epoch, now)? {
+            return Ok(Taken::Refused(sub.id, why));
+        }
+        Ok(take_over_subscription(conn, primary_id, &sub, uid, now)?)
+    })
+    .await
 }
 
 /// `Some(active)` if everything the primary says is here already.
