@@ -284,7 +284,8 @@ impl TestSecondary {
     /// # Errors
     /// What kept it from starting.
     pub async fn sync(&self, primary: Id) -> Result<Report, Error> {
-        secondary::sync::run(Arc::clone(&self.secondary), primary, Progress::silent()).await
+        // Boxed: the future of a run is several KiB, and tests join two of them.
+        Box::pin(secondary::sync::run(Arc::clone(&self.secondary), primary, Progress::silent())).await
     }
 
     /// Stops serving.
