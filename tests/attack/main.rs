@@ -12,7 +12,7 @@
 //! | 2, S2 | SQL in the names of columns | `injection`, both | 02, 25 |
 //! | 3 | a login that overlaps a rotation brings the old key back | `rotation::logins_in_flight…` | 03, 06 |
 //! | 4, S6 | many first mints at once | `rotation::of_64_first_mints…`; `race` `mint::of_64…` over two servers | 04, 05, 06 |
-//! | 5 | killed in mid-sync, then the primary goes back | `reader::a_run_killed…`; `sync` `fault::what_a_cut_off_run…` | 12, 13 |
+//! | 5 | killed in mid-sync, then the primary goes back | `reader::a_run_killed…`, `reader::what_a_killed_run…`; `sync` `fault::what_a_cut_off_run…` | 12, 13 |
 //! | 6 | payloads changed on the way under the same ids | `forgery`; `sync` `fault::a_lying_or_breaking_primary…` | 11 |
 //! | 7 | answers that unpack to gigabytes | `bomb`, both | 16, 17 |
 //! | 8, B2 | two primaries at once; one names what is the other's | `stranger`, all; `sync` `isolation::another_primary…`, `…a_server_that_claims…` | 18 to 21 |

@@ -98,6 +98,13 @@ impl Slow {
         run
     }
 
+    /// Kills one in the middle.
+    async fn kill_a_run(&self) {
+        let run = self.half_a_run().await;
+        run.abort();
+        assert!(run.await.unwrap_err().is_cancelled());
+    }
+
     /// Lets every second half through, this one and all later ones: a run that was killed may still hold a place.
     fn open(&self) {
         self.gate.add_permits(1_000);
@@ -182,9 +189,7 @@ async fn a_run_killed_in_the_middle_costs_nothing_when_the_primary_goes_back_to_
     for database in TestDatabase::each("a_run_killed_in_the_middle") {
         let slow = Slow::start(database).await;
         let old = slow.read().await;
-        let run = slow.half_a_run().await;
-        run.abort();
-        assert!(run.await.unwrap_err().is_cancelled());
+        slow.kill_a_run().await;
         assert_eq!(slow.read().await, old);
         slow.go_back(&old).await;
         let report = slow.secondary.sync(slow.primary.server_id).await.unwrap().into_result().unwrap();
@@ -204,9 +209,7 @@ async fn a_run_killed_in_the_middle_costs_nothing_when_the_primary_goes_back_to_
 async fn what_a_killed_run_has_staged_is_no_part_of_the_next_version() {
     for database in TestDatabase::each("what_a_killed_run_has_staged") {
         let slow = Slow::start(database).await;
-        let run = slow.half_a_run().await;
-        run.abort();
-        assert!(run.await.unwrap_err().is_cancelled());
+        slow.kill_a_run().await;
         // What it staged first was withdrawn meanwhile.
         slow.remove("d").await;
         slow.primary.add_grain(slow.slice, "f", "f at last").await;
@@ -221,9 +224,7 @@ async fn what_a_killed_run_has_staged_is_no_part_of_the_next_version() {
 async fn a_slice_that_is_found_equal_after_a_killed_run_does_not_stay_updating() {
     for database in TestDatabase::each("a_slice_that_is_found_equal") {
         let slow = Slow::start(database).await;
-        let run = slow.half_a_run().await;
-        run.abort();
-        assert!(run.await.unwrap_err().is_cancelled());
+        slow.kill_a_run().await;
         slow.go_back(&slow.read().await).await;
         slow.secondary.sync(slow.primary.server_id).await.unwrap().into_result().unwrap();
         let shown: Value = slow.secondary.admin.get(&format!("/v1/slices/{}", slow.slice)).await.unwrap();
