@@ -7,7 +7,6 @@ use shared::store::{self, Connection, DatabaseUrl, Store, StoreError, on_backend
 use shared::wire::Id;
 
 use crate::content::{Content, Grain};
-use crate::program::DEADLINE;
 
 /// A version of a slice as a reader of the database sees it.
 #[derive(Debug)]
@@ -160,24 +159,21 @@ pub async fn database_time(store: &Store) -> String {
 
 /// Waits until PostgreSQL has no session left of a server that died at `death`.
 pub async fn await_end_of_sessions(store: &Store, death: &str) {
-    let start = std::time::Instant::now();
-    loop {
-        let sql = format!(
-            "SELECT 'sessions of the dead' AS what, count(*) AS count FROM pg_stat_activity \
-             WHERE datname = current_database() AND application_name = 'sandpiper' AND backend_start < '{death}'"
-        );
+    let sql = format!(
+        "SELECT 'sessions of the dead' AS what, count(*) AS count FROM pg_stat_activity \
+         WHERE datname = current_database() AND application_name = 'sandpiper' AND backend_start < '{death}'"
+    );
+    tests::wait_until("PostgreSQL drops the sessions of a dead server", async || {
+        let sql = sql.clone();
         let found: Vec<Found> = store
             .read(move |conn| -> Result<_, StoreError> {
                 on_backend!(conn, |c| diesel::sql_query(sql).load(c)).map_err(Into::into)
             })
             .await
             .expect("a readable database");
-        if found.iter().all(|found| found.count == 0) {
-            return;
-        }
-        assert!(start.elapsed() < DEADLINE, "PostgreSQL keeps the sessions of a dead server");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+        found.iter().all(|found| found.count == 0)
+    })
+    .await;
 }
 
 /// How often the company's key was minted.

@@ -116,7 +116,6 @@ async fn secondary_dies(test: &'static str, kind: Kind, goes_back: bool) {
 async fn primary_dies(test: &'static str, kind: Kind) {
     let rounds = Rounds::of(test, KILLS);
     let Some(mut pair) = Pair::start(kind, test, &mut rounds.set_up()).await else { return };
-    // What it publishes until it dies may take back what a sync has just failed at.
     let mut tally = Tally::default();
     for mut round in rounds.each() {
         pair.change(&mut round.draw).await;
