@@ -40,7 +40,9 @@ impl Store {
         self.run_lock(primary_id, DEATH_NOTICED_WITHIN).await
     }
 
-    /// Whether a run of `primary_id` holds its lock at this moment.
+    /// Whether a run of `primary_id` holds its lock at this moment. Neither kind of lock can be looked at without being
+    /// taken: a run that begins in the very moment of a `false` is told that another one is under way. So ask only where
+    /// a record says that one runs.
     ///
     /// # Errors
     /// As [`try_run_lock`](Self::try_run_lock).
