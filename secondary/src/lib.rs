@@ -52,6 +52,6 @@ pub fn start(secondary: Arc<Secondary>, options: ServeOptions) -> Result<Running
     let own = web::Data::from(secondary);
     shared::server::serve::start(node, options, move |config| {
         config.app_data(own.clone());
-        routes::all(config);
+        routes::register(config);
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::failpoint::{Failpoint, reach};
+use shared::node::permission::{Action, Scope};
 use shared::node::service::{slice, subscription};
 use shared::node::{Error, Node, Principal};
 use shared::store::grain::GrainRow;
@@ -36,6 +37,7 @@ pub async fn subscriptions(
     who: &Principal,
     is_go_client: bool,
 ) -> Result<Option<Vec<Subscription>>, Error> {
+    node.permit(who, Action::ListOffers)?;
     let (now, company_id) = (node.clock.now(), who.company_id);
     node.store
         .read(move |conn| {
@@ -61,11 +63,9 @@ pub async fn subscriptions(
 }
 
 /// The slice, if the caller's company actively subscribes to it and it is open.
-fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Result<SliceRow, Error> {
+fn open_slice(conn: &mut Connection, node: &Node, scope: Scope, id: Id) -> Result<SliceRow, Error> {
     let row = store::slice::find(conn, id)?.ok_or(Error::NotFound("Slice not found."))?;
-    if !store::subscription::grants(conn, id, company_id)? {
-        return Err(Error::NoAccessToSlice);
-    }
+    scope.admits_slice(conn, id)?;
     if !slice::allows_sync(&row, node.clock.now()) {
         return Err(Error::PublisherEditing);
     }
@@ -77,9 +77,9 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
-    let company_id = who.company_id;
+    let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
-    let slice = node.store.read(move |conn| open_slice(conn, &reader, company_id, id)).await?;
+    let slice = node.store.read(move |conn| open_slice(conn, &reader, scope, id)).await?;
     let version = slice.current_version;
     Ok(spawn(move |out| async move {
         let mut cursor = None;
@@ -140,12 +140,12 @@ fn one_chunk(mut rows: Vec<GrainRow>) -> Vec<GrainRow> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
-    let company_id = who.company_id;
+    let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
     let (header, from) = node
         .store
         .read(move |conn| {
-            let slice = open_slice(conn, &reader, company_id, id)?;
+            let slice = open_slice(conn, &reader, scope, id)?;
             plan(conn, &slice, &query)
         })
         .await?;
@@ -276,13 +276,13 @@ pub async fn wanted(node: Arc<Node>, who: &Principal, id: Id, wanted: WantedGrai
     if wanted.ids.len() > MAX_WANTED {
         return Err(Error::BadRequest(format!("ask for at most {MAX_WANTED} grains at a time")));
     }
-    let company_id = who.company_id;
+    let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
     let version = wanted.version;
     let mut rows = node
         .store
         .read(move |conn| -> Result<_, Error> {
-            let slice = open_slice(conn, &reader, company_id, id)?;
+            let slice = open_slice(conn, &reader, scope, id)?;
             // The draft is nobody's but the publisher's.
             if version > slice.current_version {
                 return Err(Error::NotFound("version does not exist"));

@@ -5,6 +5,7 @@ use serde::Serialize;
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
 use shared::failpoint::{Failpoint, reach};
+use shared::node::permission::Action;
 use shared::node::{Error, Principal};
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::partner::PartnerRow;
@@ -19,7 +20,7 @@ use crate::Secondary;
 /// # Errors
 /// [`Error::Forbidden`] but for staff, [`Error::BadRequest`] for this server's own company and for what is no key.
 pub fn check_key(secondary: &Secondary, who: &Principal, id: Id, api_key: &Secret) -> Result<Secret, Error> {
-    who.require_staff()?;
+    secondary.node.permit(who, Action::PlacePrimary)?;
     if id == secondary.node.server_id() {
         return Err(Error::BadRequest(
             "a key belongs to the company of a primary, not to this server's own".to_owned(),

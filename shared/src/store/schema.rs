@@ -120,6 +120,7 @@ tables! {
         last_good_sync: Nullable<SqlTime>,
         created_at: SqlTime,
         updated_at: SqlTime,
+        draft_change: BigInt,
     }
     slice_versions (slice_id, version) {
         slice_id: SqlId,
@@ -195,6 +196,11 @@ tables! {
         last_login_at: Nullable<SqlTime>,
         updated_at: SqlTime,
         rotation_key: Nullable<Binary>,
+    }
+    row_counts (name, shard) {
+        name: Text,
+        shard: BigInt,
+        total: BigInt,
     }
     sync_runs (id) {
         id: SqlId,

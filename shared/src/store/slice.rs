@@ -1,7 +1,10 @@
 //! Slices: the unit of subscription, locking and syncing.
 
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 
+use super::count::{self, Counted};
+use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::{slice_versions, slices, subscriptions};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -40,6 +43,8 @@ pub struct SliceRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Grains that the next version has more than the published one, as it stands.
+    pub draft_change: i64,
 }
 
 /// What a list of slices shows of the published version.
@@ -130,32 +135,97 @@ pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow
     Ok(slices::table.filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
 }
 
-/// Slices in the order of their names (only those with an active subscription of `subscriber`, if given), and how
-/// many there are.
+/// What lists of slices offer.
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &[],
+};
+
+const ID: Column = Column::new("id", Kind::Id, "slices.id");
+const NAME: Column = Column::new("name", Kind::Folded, "slices.name_key");
+const LISTED: &[Column] = &[
+    ID,
+    NAME,
+    Column::new("slice_type", Kind::Text, "slices.slice_type"),
+    Column::new("content_hash", Kind::Text, "slice_versions.content_hash"),
+    Column::new("content_count", Kind::Number, "slice_versions.grain_count"),
+    Column::new("content_date", Kind::Time, "coalesce(slice_versions.content_date, '0001-01-01T00:00:00.000000Z')"),
+    Column::new("sync_status", Kind::Text, "slices.sync_status"),
+    Column::new("last_sync_attempt", Kind::Time, "coalesce(slices.last_sync_attempt, '0001-01-01T00:00:00.000000Z')"),
+    Column::new("last_good_sync", Kind::Time, "coalesce(slices.last_good_sync, '0001-01-01T00:00:00.000000Z')"),
+    Column::new("created_at", Kind::Time, "slices.created_at"),
+    Column::new("updated_at", Kind::Time, "slices.updated_at"),
+];
+
+/// What a row has in a column of [`COLUMNS`].
+pub fn position((row, published): &SliceView, column: &str) -> Value {
+    match column {
+        "name" => Value::Text(row.name_key.clone()),
+        "slice_type" => Value::Text(row.slice_type.clone()),
+        "content_hash" => Value::Text(published.content_hash.clone()),
+        "content_count" => Value::Number(published.grain_count),
+        "content_date" => Value::Time(published.content_date.unwrap_or_default()),
+        "sync_status" => Value::Text(row.sync_status.clone()),
+        "last_sync_attempt" => Value::Time(row.last_sync_attempt.unwrap_or_default()),
+        "last_good_sync" => Value::Time(row.last_good_sync.unwrap_or_default()),
+        "created_at" => Value::Time(row.created_at),
+        "updated_at" => Value::Time(row.updated_at),
+        _ => Value::Id(row.id),
+    }
+}
+
+/// A page of slices (only those with an active subscription of `subscriber`, if given), and how many there are.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn list(
     conn: &mut Connection,
     subscriber: Option<Id>,
-    offset: i64,
-    limit: i64,
+    selection: &Selection,
 ) -> Result<(Vec<SliceView>, i64), StoreError> {
-    let mut rows = with_published!().select((slices::all_columns, PUBLISHED)).into_boxed();
-    let mut all = slices::table.count().into_boxed();
-    if let Some(company) = subscriber {
-        let subscribed = || {
-            subscriptions::table
-                .filter(subscriptions::company_id.eq(company))
-                .filter(subscriptions::active.eq(true))
-                .filter(subscriptions::offered.eq(true))
-                .select(subscriptions::slice_id)
-        };
-        rows = rows.filter(slices::id.eq_any(subscribed()));
-        all = all.filter(slices::id.eq_any(subscribed()));
+    macro_rules! query {
+        ($select:expr) => {{
+            let mut query = with_published!().select($select).into_boxed();
+            if let Some(company) = subscriber {
+                query = query.filter(slices::id.eq_any(subscribed_by(company)));
+            }
+            query
+        }};
     }
-    let page = rows.order((slices::name_key, slices::id)).offset(offset).limit(limit).load(conn)?;
-    Ok((page, all.get_result(conn)?))
+    let page = page_of!(query!((slices::all_columns, PUBLISHED)), selection).load(conn)?;
+    let total = if subscriber.is_none() && selection.filter.is_empty() {
+        count::of(conn, Counted::Slices)?
+    } else {
+        all_of!(query!(count_star()), selection).get_result(conn)?
+    };
+    Ok((page, total))
+}
+
+/// Every slice in id order (only those with an active subscription of `subscriber`, if given) with the number of
+/// grains in its published version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn sizes(conn: &mut Connection, subscriber: Option<Id>) -> Result<Vec<(SliceRow, i64)>, StoreError> {
+    let mut query =
+        with_published!().select((slices::all_columns, slice_versions::grain_count)).into_boxed();
+    if let Some(company) = subscriber {
+        query = query.filter(slices::id.eq_any(subscribed_by(company)));
+    }
+    Ok(query.order(slices::id).load(conn)?)
+}
+
+/// Ids of slices to which a company actively subscribes.
+#[diesel::dsl::auto_type]
+fn subscribed_by(company: Id) -> _ {
+    subscriptions::table
+        .filter(subscriptions::company_id.eq(company))
+        .filter(subscriptions::active.eq(true))
+        .filter(subscriptions::offered.eq(true))
+        .select(subscriptions::slice_id)
 }
 
 /// Takes the row for writing until the transaction ends: on PostgreSQL two editors of one draft queue here.
@@ -204,9 +274,23 @@ pub fn switch(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let switched = diesel::update(slices::table.find(id).filter(slices::current_version.eq(from)))
-        .set((slices::current_version.eq(version), slices::updated_at.eq(now)))
+        .set((
+            slices::current_version.eq(version),
+            slices::draft_change.eq(0_i64),
+            slices::updated_at.eq(now),
+        ))
         .execute(conn)?;
     Ok(switched == 1)
+}
+
+/// Notes that the next version has `by` grains more.
+pub(super) fn change_draft(conn: &mut Connection, id: Id, by: i64) -> Result<(), StoreError> {
+    if by != 0 {
+        diesel::update(slices::table.find(id))
+            .set(slices::draft_change.eq(slices::draft_change + by))
+            .execute(conn)?;
+    }
+    Ok(())
 }
 
 /// Notes the outcome of a sync attempt on a secondary.

@@ -2,6 +2,8 @@
 
 use diesel::prelude::*;
 
+use super::count::{self, Counted};
+use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::users;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -143,24 +145,86 @@ pub fn find_sync_user(conn: &mut Connection, company_id: Id) -> Result<Option<Us
         .optional()?)
 }
 
-/// Users by name, only those of `company` if given, and how many there are.
+/// What lists of users offer.
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: USERNAME.ascending(),
+    unique: ID,
+    includes: &[],
+};
+
+const ID: Column = Column::new("id", Kind::Number, "users.id");
+const USERNAME: Column = Column::new("username", Kind::Folded, "users.username_key");
+const LISTED: &[Column] = &[
+    ID,
+    USERNAME,
+    Column::new("first_name", Kind::Text, "users.first_name"),
+    Column::new("last_name", Kind::Text, "users.last_name"),
+    Column::new("email", Kind::Text, "users.email"),
+    Column::new("phone", Kind::Text, "users.phone"),
+    Column::new("active", Kind::Bool, "users.active"),
+    Column::new("role", Kind::Number, "users.role"),
+    Column::new("company_id", Kind::Id, "users.company_id"),
+    Column::new("last_login", Kind::Time, "coalesce(users.last_login, '0001-01-01T00:00:00.000000Z')"),
+    Column::new("password_changed", Kind::Time, "coalesce(users.password_changed, '0001-01-01T00:00:00.000000Z')"),
+    Column::new("created_at", Kind::Time, "users.created_at"),
+    Column::new("updated_at", Kind::Time, "users.updated_at"),
+];
+
+/// What a row has in a column of [`COLUMNS`].
+pub fn position(row: &UserRow, column: &str) -> Value {
+    match column {
+        "username" => Value::Text(row.username_key.clone()),
+        "first_name" => Value::Text(row.first_name.clone()),
+        "last_name" => Value::Text(row.last_name.clone()),
+        "email" => Value::Text(row.email.clone()),
+        "phone" => Value::Text(row.phone.clone()),
+        "active" => Value::Bool(row.active),
+        "role" => Value::Number(row.role),
+        "company_id" => Value::Id(row.company_id),
+        "last_login" => Value::Time(row.last_login.unwrap_or_default()),
+        "password_changed" => Value::Time(row.password_changed.unwrap_or_default()),
+        "created_at" => Value::Time(row.created_at),
+        "updated_at" => Value::Time(row.updated_at),
+        _ => Value::Number(row.id),
+    }
+}
+
+/// A page of users, only those of `company` if given, and how many there are.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn list(
     conn: &mut Connection,
     company: Option<Id>,
-    offset: i64,
-    limit: i64,
+    selection: &Selection,
 ) -> Result<(Vec<UserRow>, i64), StoreError> {
-    let mut rows = users::table.into_boxed();
-    let mut all = users::table.count().into_boxed();
-    if let Some(id) = company {
-        rows = rows.filter(users::company_id.eq(id));
-        all = all.filter(users::company_id.eq(id));
-    }
-    let page = rows.order(users::username_key).offset(offset).limit(limit).load(conn)?;
-    Ok((page, all.get_result(conn)?))
+    let query = || {
+        let query = users::table.into_boxed();
+        match company {
+            Some(id) => query.filter(users::company_id.eq(id)),
+            None => query,
+        }
+    };
+    let page = page_of!(query(), selection).load(conn)?;
+    let total = if company.is_none() && selection.filter.is_empty() {
+        count::of(conn, Counted::Users)?
+    } else {
+        all_of!(query(), selection).count().get_result(conn)?
+    };
+    Ok((page, total))
+}
+
+/// Users of companies, by name.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_companies(conn: &mut Connection, companies: &[Id]) -> Result<Vec<UserRow>, StoreError> {
+    Ok(users::table
+        .filter(users::company_id.eq_any(companies.to_vec()))
+        .order(users::username_key)
+        .load(conn)?)
 }
 
 /// Writes names, e-mail, phone and active flag.

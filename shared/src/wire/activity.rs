@@ -1,11 +1,13 @@
 //! The sync log.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::subscription::Subscription;
 use super::{Id, Timestamp, never};
 
 /// A record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Activity {
     /// Local to the node.
     pub id: i64,
@@ -25,11 +27,15 @@ pub struct Activity {
     pub duration: i64,
     /// When it was recorded.
     #[serde(with = "never", default)]
+    #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
+    /// The subscription, with `include=subscription`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
 }
 
 /// Body of `POST /v1/activity`. `success: false` and `duration: 0` are taken, unlike in the reference (gap B6).
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CreateActivity {
     /// The caller's own company.

@@ -1,13 +1,14 @@
 //! Companies: trading partners, and the owner of the node.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::user::User;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
 
 /// A company. The api-key that a secondary keeps for it is never part of an answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Company {
     /// The same on both nodes.
     pub id: Id,
@@ -26,9 +27,11 @@ pub struct Company {
     pub active: bool,
     /// When the row was made; the zero time where the reference does not read it.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
     /// When it last changed; likewise.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
     /// Its logins, where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +39,7 @@ pub struct Company {
 }
 
 /// Body of `POST /v1/companies`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CreateCompany {
     /// Chosen by the server if absent or nil.
@@ -50,7 +53,7 @@ pub struct CreateCompany {
 }
 
 /// Body of `PATCH /v1/companies/:id`: what is absent stays.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct UpdateCompany {
     /// At least 3 characters.
@@ -60,7 +63,9 @@ pub struct UpdateCompany {
     /// Whether it may log in.
     pub active: Option<bool>,
     /// Write-only, on a secondary: the key for this primary.
+    #[schema(value_type = String)]
     pub sync_api_key: Option<Secret>,
     /// Never writable.
+    #[schema(ignore)]
     pub sync_user_id: Option<serde_json::Value>,
 }

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod api_key;
 pub mod auth;
 pub mod company;
+pub mod connection;
 pub mod error;
 pub mod grain;
 mod id;

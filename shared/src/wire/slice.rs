@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::company::Company;
 use super::{Id, Timestamp, never};
@@ -20,7 +21,7 @@ pub const SLICE_TYPES: [&str; 8] = [
 ];
 
 /// A slice.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Slice {
     /// The same on both nodes.
     pub id: Id,
@@ -34,6 +35,7 @@ pub struct Slice {
     pub content_count: i64,
     /// When it was published.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub content_date: Option<Timestamp>,
     /// `false`: the publisher is editing.
     pub allow_sync: bool,
@@ -41,15 +43,19 @@ pub struct Slice {
     pub sync_status: String,
     /// On a secondary: start of the last sync that had work to do.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub last_sync_attempt: Option<Timestamp>,
     /// On a secondary: end of the last one that succeeded.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub last_good_sync: Option<Timestamp>,
     /// When the row was made.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
     /// Key/value pairs; absent if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +69,7 @@ pub struct Slice {
 }
 
 /// Which version of a slice: sync-2's way to say "the same".
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionId {
     /// New when the slice was made anew.
     pub epoch: Id,
@@ -74,7 +80,7 @@ pub struct VersionId {
 }
 
 /// Body of `POST /v1/slices`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CreateSlice {
     /// Chosen by the server if absent or nil.
@@ -90,7 +96,7 @@ pub struct CreateSlice {
 }
 
 /// A pair as `GET /v1/slices/metadata/:id` lists it. (The reference says `val`.)
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MetadataPair {
     /// Its key.
     pub key: String,

@@ -1,13 +1,14 @@
 //! Subscriptions: which company gets which slice.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::company::Company;
 use super::slice::Slice;
 use super::{Id, Timestamp, never};
 
 /// A subscription.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Subscription {
     /// The same on both nodes.
     pub id: Id,
@@ -26,9 +27,11 @@ pub struct Subscription {
     pub active: bool,
     /// When the row was made.
     #[serde(with = "never", default)]
+    #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
     #[serde(with = "never", default)]
+    #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
     /// The company, where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,7 +42,7 @@ pub struct Subscription {
 }
 
 /// Body of `POST /v1/subs`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CreateSubscription {
     /// Chosen by the server if absent or nil.

@@ -6,6 +6,7 @@
 //! of all grains, of which the caller asks for the missing ones by `POST /v1/sync/slices/:id/grains`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::slice::MetadataPair;
 use super::{Id, Timestamp};
@@ -100,7 +101,7 @@ pub struct FeedQuery {
 }
 
 /// Body of `POST /v1/sync/slices/:id/grains`; the answer is `grain` lines and `end`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WantedGrains {
     /// Of which version.
     pub version: i64,

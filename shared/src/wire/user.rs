@@ -1,6 +1,7 @@
 //! Users: logins on one node.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
@@ -16,6 +17,8 @@ pub enum Role {
     CompanyAdmin,
     /// 200: the machine user of a company.
     Sync,
+    /// 300: an ordinary user; his own row.
+    User,
 }
 
 impl Role {
@@ -26,12 +29,24 @@ impl Role {
             Self::Admin => 110,
             Self::CompanyAdmin => 120,
             Self::Sync => 200,
+            Self::User => 300,
+        }
+    }
+
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::SuperAdmin => "super admins",
+            Self::Admin => "admins",
+            Self::CompanyAdmin => "company admins",
+            Self::Sync => "machines",
+            Self::User => "users",
         }
     }
 
     /// `None` for a number that is no role.
     pub fn from_number(number: i64) -> Option<Self> {
-        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync]
+        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync, Self::User]
             .into_iter()
             .find(|role| role.number() == number)
     }
@@ -43,7 +58,7 @@ impl Role {
 }
 
 /// A user; never with password or token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
     /// Local to the node.
     pub id: i64,
@@ -62,9 +77,11 @@ pub struct User {
     pub active: bool,
     /// Last login with a password.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub last_login: Option<Timestamp>,
     /// Last change of the password.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub password_changed: Option<Timestamp>,
     /// 100, 110, 120 or 200.
     pub role: i64,
@@ -72,14 +89,16 @@ pub struct User {
     pub company_id: Id,
     /// When the row was made.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
 }
 
 /// Body of `POST /v1/users`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CreateUser {
     /// Required.
@@ -89,8 +108,10 @@ pub struct CreateUser {
     /// At least 3 characters of `A-Z a-z 0-9 _ ~ . -`.
     pub username: String,
     /// See the password policy.
+    #[schema(value_type = String)]
     pub password: Secret,
     /// The same again.
+    #[schema(value_type = String)]
     pub password_confirm: Secret,
     /// Required.
     pub email: String,
@@ -105,7 +126,7 @@ pub struct CreateUser {
 }
 
 /// Body of `PATCH /v1/users/:id`: what is absent stays.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct UpdateUser {
     /// At least 2 characters.
@@ -119,7 +140,9 @@ pub struct UpdateUser {
     /// Whether it may log in; staff only.
     pub active: Option<bool>,
     /// Not writable here.
+    #[schema(ignore)]
     pub role: Option<serde_json::Value>,
     /// Not writable here.
+    #[schema(ignore)]
     pub company_id: Option<serde_json::Value>,
 }

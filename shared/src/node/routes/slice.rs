@@ -21,8 +21,8 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, paging).await?)
+    let list = Query::of(&request)?.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, list).await?)
 }
 
 pub(super) async fn view(

@@ -21,8 +21,8 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, None, paging).await?)
+    let list = Query::of(&request)?.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, None, list).await?)
 }
 
 pub(super) async fn list_of_company(
@@ -31,8 +31,8 @@ pub(super) async fn list_of_company(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let (id, paging) = (path_id(&id, "company")?, Query::of(&request)?.paging());
-    reply::ok(&request, &service::list(&node, &who, Some(id), paging).await?)
+    let (id, list) = (path_id(&id, "company")?, Query::of(&request)?.list(&service::COLUMNS)?);
+    reply::ok(&request, &service::list(&node, &who, Some(id), list).await?)
 }
 
 pub(super) async fn view(

@@ -6,6 +6,7 @@ use super::version::{content_hashes, measure};
 use crate::clock::Random;
 use crate::crypto::set_hash::grain_digest;
 use crate::failpoint::{Failpoint, reach};
+use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
 use crate::store::grain::{GrainRow, NewGrain};
@@ -38,8 +39,7 @@ pub struct Published {
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`].
 pub async fn refresh(node: &Node, who: &Principal, id: Id) -> Result<Published, Error> {
-    who.require_staff()?;
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::PublishSlice)?;
     let (now, who) = (node.clock.now(), who.username.clone());
     let published = node
         .store

@@ -1,15 +1,18 @@
 //! Subscriptions: staff of a primary make them, both parties see them.
 
 use crate::node::body::{Rules, no_nul};
-use crate::node::query::offset;
+use crate::node::query::List;
+use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
 use crate::store::subscription::SubscriptionRow;
 use crate::store::{self, Connection};
-use crate::wire::page::{Page, Paging};
+use crate::wire::page::Page;
 use crate::wire::server::ServerRole;
 use crate::wire::subscription::{CreateSubscription, Subscription};
 use crate::wire::{Id, Timestamp};
+
+pub use crate::store::subscription::COLUMNS;
 
 const MISSING: Error = Error::NotFound("Subscription does not exist.");
 
@@ -19,7 +22,7 @@ const MISSING: Error = Error::NotFound("Subscription does not exist.");
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::Conflict`].
 pub async fn create(node: &Node, who: &Principal, body: CreateSubscription) -> Result<Subscription, Error> {
     check(&body)?;
-    who.require_staff()?;
+    node.permit(who, Action::CreateSubscription)?;
     insert(node, body).await
 }
 
@@ -83,12 +86,12 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
 /// # Errors
 /// [`Error::Forbidden`] for another company's, [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, Error> {
-    who.require_company_admin()?;
-    let (now, who) = (node.clock.now(), who.clone());
+    let scope = node.permit(who, Action::ViewSubscription)?;
+    let now = node.clock.now();
     node.store
         .read(move |conn| {
             let row = store::subscription::find(conn, id)?.ok_or(MISSING)?;
-            who.require_company(row.company_id)?;
+            scope.admits_company(row.company_id)?;
             embed(conn, row, now)
         })
         .await
@@ -99,13 +102,13 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, 
 /// # Errors
 /// [`Error::NotFound`], also for another company's.
 pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Subscription, Error> {
-    who.require_company_admin()?;
-    let (now, who) = (node.clock.now(), who.clone());
+    let scope = node.permit(who, Action::ViewSubscription)?;
+    let now = node.clock.now();
     node.store
         .read(move |conn| {
             let row = store::subscription::find_by_name(conn, &name)?.ok_or(MISSING)?;
             // Whether a name exists is no business of another company.
-            who.require_company(row.company_id).map_err(|_foreign| MISSING)?;
+            scope.admits_company(row.company_id).map_err(|_foreign| MISSING)?;
             embed(conn, row, now)
         })
         .await
@@ -121,7 +124,7 @@ pub async fn view_pair(
     company_id: Id,
     slice_id: Id,
 ) -> Result<Subscription, Error> {
-    who.require_company(company_id)?;
+    node.permit(who, Action::ViewSubscription)?.admits_company(company_id)?;
     let now = node.clock.now();
     node.store
         .read(move |conn| {
@@ -139,19 +142,19 @@ pub async fn list(
     node: &Node,
     who: &Principal,
     company: Option<Id>,
-    mut paging: Paging,
+    list: List,
 ) -> Result<Page<Subscription>, Error> {
-    who.require_company_admin()?;
+    let scope = node.permit(who, Action::ListSubscriptions)?;
     if let Some(company) = company {
-        who.require_company(company)?;
+        scope.admits_company(company)?;
     }
-    let (now, scope) = (node.clock.now(), company.or(who.scope()));
+    let (now, scope) = (node.clock.now(), company.or(scope.company()));
     node.store
         .read(move |conn| {
-            let (rows, total) = store::subscription::list(conn, scope, offset(&paging), paging.page_size)?;
-            paging.items_total = total;
-            let subs = rows.into_iter().map(|row| embed(conn, row, now)).collect::<Result<_, Error>>()?;
-            Ok(Page::new(subs, paging))
+            let (rows, total) = store::subscription::list(conn, scope, &list.selection)?;
+            list.page(rows, total, store::subscription::position, |rows| {
+                rows.into_iter().map(|row| embed(conn, row, now)).collect()
+            })
         })
         .await
 }
@@ -161,9 +164,8 @@ pub async fn list(
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`].
 pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    who.require_staff()?;
     // On a secondary it would only come back with the next sync.
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::DeleteSubscription)?;
     node.store
         .write(move |conn| if store::subscription::delete(conn, id)? { Ok(()) } else { Err(MISSING) })
         .await

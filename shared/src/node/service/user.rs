@@ -3,13 +3,16 @@
 use crate::clock::Random;
 use crate::crypto::password::{Passwords, Rejected};
 use crate::node::body::{Rules, indexable};
-use crate::node::query::offset;
+use crate::node::query::List;
+use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
-use crate::store::{self, Connection, StoreError};
+use crate::store::{self, Connection};
 use crate::wire::Timestamp;
-use crate::wire::page::{Page, Paging};
+use crate::wire::page::Page;
 use crate::wire::user::{CreateUser, Role, UpdateUser, User};
+
+pub use crate::store::user::COLUMNS;
 
 const MISSING: Error = Error::NotFound("User does not exist.");
 const TAKEN: &str = "Username or email already exists.";
@@ -37,7 +40,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
         return Err(Error::BadRequest("passwords do not match".to_owned()));
     }
     let role = Role::from_number(body.role).ok_or_else(|| Error::BadRequest("unknown role".to_owned()))?;
-    who.require_company(body.company_id)?;
+    node.permit(who, Action::CreateUser)?.admits_company(body.company_id)?;
     if role <= who.role {
         return Err(Error::Forbidden);
     }
@@ -156,7 +159,7 @@ pub async fn me(node: &Node, who: &Principal) -> Result<User, Error> {
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<User, Error> {
-    require_self_or_staff(who, id)?;
+    node.permit(who, Action::ViewUser)?.admits_user(id)?;
     find(node, id).await.map(to_wire)
 }
 
@@ -164,16 +167,14 @@ pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<User, Error> 
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine.
-pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<User>, Error> {
-    who.require_company_admin()?;
-    let scope = who.scope();
-    let (rows, total) = node
-        .store
-        .read(move |conn| store::user::list(conn, scope, offset(&paging), paging.page_size))
+pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<User>, Error> {
+    let scope = node.permit(who, Action::ListUsers)?.company();
+    node.store
+        .read(move |conn| {
+            let (rows, total) = store::user::list(conn, scope, &list.selection)?;
+            list.page(rows, total, store::user::position, |rows| Ok(rows.into_iter().map(to_wire).collect()))
+        })
         .await
-        .map_err(|error: StoreError| Error::from(error))?;
-    paging.items_total = total;
-    Ok(Page::new(rows.into_iter().map(to_wire).collect(), paging))
 }
 
 /// Changes what the body names.
@@ -189,19 +190,15 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
         }
     }
     rules.check()?;
-    require_self_or_staff(who, id)?;
-    if who.role == Role::Sync {
-        // What a machine is named is the primary's business (security A4).
-        return Err(Error::Forbidden);
-    }
+    node.permit(who, Action::UpdateUser)?.admits_user(id)?;
     if body.role.is_some() {
         return Err(Error::ForbiddenMember("role"));
     }
     if body.company_id.is_some() {
         return Err(Error::ForbiddenMember("company_id"));
     }
-    if body.active.is_some() && !who.role.is_staff() {
-        return Err(Error::ForbiddenMember("active"));
+    if body.active.is_some() {
+        who.may(Action::SwitchUser).map_err(|_forbidden| Error::ForbiddenMember("active"))?;
     }
     let (now, who) = (node.clock.now(), who.clone());
     node.store
@@ -243,12 +240,12 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`].
 pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
-    who.require_company_admin()?;
+    let scope = node.permit(who, Action::DeleteUser)?;
     let who = who.clone();
     node.store
         .write(move |conn| {
             let row = store::user::find(conn, id)?.ok_or(MISSING)?;
-            who.require_company(row.company_id)?;
+            scope.admits_company(row.company_id)?;
             if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
                 return Err(Error::Forbidden);
             }
@@ -256,10 +253,6 @@ pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> 
             Ok(())
         })
         .await
-}
-
-fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
-    if who.user_id == id || who.role.is_staff() { Ok(()) } else { Err(Error::Forbidden) }
 }
 
 fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), Error> {

@@ -1,0 +1,16 @@
+DROP INDEX activity_created;
+DROP INDEX grains_order;
+CREATE INDEX grains_order ON grains (slice_id, id);
+ALTER TABLE slices DROP COLUMN draft_change;
+DROP TRIGGER companies_count_insert ON companies;
+DROP TRIGGER companies_count_delete ON companies;
+DROP TRIGGER users_count_insert ON users;
+DROP TRIGGER users_count_delete ON users;
+DROP TRIGGER slices_count_insert ON slices;
+DROP TRIGGER slices_count_delete ON slices;
+DROP TRIGGER subscriptions_count_insert ON subscriptions;
+DROP TRIGGER subscriptions_count_delete ON subscriptions;
+DROP TRIGGER activity_count_insert ON activity;
+DROP TRIGGER activity_count_delete ON activity;
+DROP FUNCTION count_rows();
+DROP TABLE row_counts;
