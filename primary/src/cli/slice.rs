@@ -7,6 +7,7 @@ use shared::cli::{Failure, Global, output};
 use shared::node::service::slice as service;
 use shared::store;
 use shared::store::StoreError;
+use shared::store::list::Selection;
 use shared::wire::Id;
 use shared::wire::slice::{CreateSlice, SLICE_TYPES};
 
@@ -86,7 +87,9 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
             let now = node.clock.now();
             let (views, _total) = node
                 .store
-                .read(|conn| -> Result<_, StoreError> { store::slice::list(conn, None, 0, i64::MAX) })
+                .read(|conn| -> Result<_, StoreError> {
+                    store::slice::list(conn, None, &Selection::all(&store::slice::COLUMNS))
+                })
                 .await?;
             let bytes: Vec<i64> = views.iter().map(|view| view.1.payload_bytes).collect();
             let slices: Vec<_> = views.into_iter().map(|view| service::to_wire(view, now)).collect();

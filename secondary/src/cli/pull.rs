@@ -12,6 +12,7 @@ use shared::cli::{Failure, Global, output};
 use shared::node::service::slice;
 use shared::payload::Encoding;
 use shared::store::grain::GrainRow;
+use shared::store::list::Selection;
 use shared::store::slice::SliceRow;
 use shared::store::{self, StoreError};
 use shared::wire::Id;
@@ -78,7 +79,9 @@ async fn slices(secondary: &Secondary, only: Option<String>) -> Result<Vec<Slice
     let (views, _total) = secondary
         .node
         .store
-        .read(|conn| -> Result<_, StoreError> { store::slice::list(conn, None, 0, i64::MAX) })
+        .read(|conn| -> Result<_, StoreError> {
+            store::slice::list(conn, None, &Selection::all(&store::slice::COLUMNS))
+        })
         .await?;
     Ok(views.into_iter().map(|view| view.0).collect())
 }

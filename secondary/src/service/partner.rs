@@ -8,6 +8,7 @@ use shared::failpoint::{Failpoint, reach};
 use shared::node::permission::Action;
 use shared::node::{Error, Principal};
 use shared::store::company::{CompanyRow, name_key};
+use shared::store::list::Selection;
 use shared::store::partner::PartnerRow;
 use shared::store::{self, Connection, StoreError};
 use shared::wire::server::{Server, ServerRole};
@@ -247,7 +248,8 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
         .node
         .store
         .read(move |conn| -> Result<Vec<Primary>, StoreError> {
-            let (companies, _total) = store::company::list(conn, None, 0, i64::MAX)?;
+            let (companies, _total) =
+                store::company::list(conn, None, &Selection::all(&store::company::COLUMNS))?;
             let mut found = Vec::new();
             for company in companies.into_iter().filter(|company| company.id != own) {
                 let partner = store::partner::find(conn, company.id)?;

@@ -142,6 +142,7 @@ fn record(company_id: Id, sub_id: Id, message: String, error: String, duration: 
         error,
         duration,
         created_at: None,
+        subscription: None,
     }
 }
 

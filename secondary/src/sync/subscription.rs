@@ -176,6 +176,7 @@ fn take_over_slice(
         Some(local) => store::slice::rename(conn, local.id, &name, &slice.slice_type, now)?,
         None => {
             let row = SliceRow {
+                draft_change: 0,
                 id: slice.id,
                 name_key: name_key(&name),
                 name,

@@ -56,7 +56,8 @@ impl Query {
         let order = self.order(columns)?;
         let filter =
             self.items("filter").map(|item| condition(columns, item)).collect::<Result<Vec<_>, Error>>()?;
-        let include = self.items("include").map(|name| relation(columns, name)).collect::<Result<_, Error>>()?;
+        let include =
+            self.items("include").map(|name| relation(columns, name)).collect::<Result<_, Error>>()?;
         let number =
             |name: &str| self.get(name).and_then(|text| text.parse::<i64>().ok()).filter(|value| *value > 0);
         // As the reference reads them: 1 and 50 where they make no sense, 250 at most.
@@ -80,9 +81,8 @@ impl Query {
                 "desc" => true,
                 _ => return Err(Error::BadRequest(format!("sort={name}: the direction is asc or desc"))),
             };
-            let column = columns
-                .sortable(name.trim())
-                .ok_or_else(|| unknown("sort", name, names(columns.sort)))?;
+            let column =
+                columns.sortable(name.trim()).ok_or_else(|| unknown("sort", name, names(columns.sort)))?;
             if order.iter().all(|earlier| earlier.column.name != column.name) {
                 order.push(Order { column, descending });
             }
@@ -103,7 +103,8 @@ fn condition(columns: &Columns, item: &str) -> Result<(Column, Value), Error> {
     let (name, text) = item
         .split_once(':')
         .ok_or_else(|| Error::BadRequest("filter: write column:value,column:value".to_owned()))?;
-    let column = columns.filterable(name.trim()).ok_or_else(|| unknown("filter", name, names(columns.filter)))?;
+    let column =
+        columns.filterable(name.trim()).ok_or_else(|| unknown("filter", name, names(columns.filter)))?;
     let value = read(column.kind, text).ok_or_else(|| {
         Error::BadRequest(format!("filter={}: the value must be {}", column.name, describe(column.kind)))
     })?;
@@ -178,8 +179,7 @@ impl List {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_last| more).map(|last| {
-            let values =
-                self.selection.order.iter().map(|order| position(last, order.column.name)).collect();
+            let values = self.selection.order.iter().map(|order| position(last, order.column.name)).collect();
             Cursor::write(self.page_number.saturating_add(1), &self.selection.order, values)
         });
         let paging = Paging {

@@ -104,10 +104,7 @@ pub fn position(row: &ActivityRow, column: &str) -> Value {
 ///
 /// # Errors
 /// What SQL reports.
-pub fn list(
-    conn: &mut Connection,
-    selection: &Selection,
-) -> Result<(Vec<ActivityRow>, i64), StoreError> {
+pub fn list(conn: &mut Connection, selection: &Selection) -> Result<(Vec<ActivityRow>, i64), StoreError> {
     let query = || activity::table.into_boxed();
     let page = page_of!(query(), selection).load(conn)?;
     let total = if selection.filter.is_empty() {

@@ -106,7 +106,7 @@ pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-type Columns = (
+type ColumnsOfRow = (
     grains::row_id,
     grains::slice_id,
     grains::id,
@@ -122,7 +122,7 @@ type Columns = (
 );
 
 /// All but the payload.
-const COLUMNS_OF_ROW: Columns = (
+const COLUMNS_OF_ROW: ColumnsOfRow = (
     grains::row_id,
     grains::slice_id,
     grains::id,
@@ -466,13 +466,8 @@ pub const COLUMNS: Columns = Columns {
 };
 
 /// What the list of one slice's grains offers.
-pub const COLUMNS_OF_SLICE: Columns = Columns {
-    filter: &[ID, GRAIN_KEY],
-    sort: &[ID],
-    by_default: ID.ascending(),
-    unique: ID,
-    includes: &[],
-};
+pub const COLUMNS_OF_SLICE: Columns =
+    Columns { filter: &[ID, GRAIN_KEY], sort: &[ID], by_default: ID.ascending(), unique: ID, includes: &[] };
 
 const ID: Column = Column::new("id", Kind::Id, "grains.id");
 const SLICE_ID: Column = Column::new("slice_id", Kind::Id, "grains.slice_id");

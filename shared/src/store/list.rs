@@ -123,6 +123,12 @@ pub struct Selection {
 type Predicate<QS> = Box<dyn BoxableExpression<QS, MultiBackend, SqlType = Bool>>;
 
 impl Selection {
+    /// Every row, in the order that nobody asked for.
+    pub fn all(columns: &Columns) -> Self {
+        let order = vec![columns.by_default, columns.unique.ascending()];
+        Self { filter: Vec::new(), order, after: None, offset: 0, limit: i64::MAX }
+    }
+
     /// Rows to ask SQL for.
     pub(super) fn rows(&self) -> i64 {
         self.limit.saturating_add(1)

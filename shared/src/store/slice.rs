@@ -136,13 +136,8 @@ pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow
 }
 
 /// What lists of slices offer.
-pub const COLUMNS: Columns = Columns {
-    filter: LISTED,
-    sort: LISTED,
-    by_default: NAME.ascending(),
-    unique: ID,
-    includes: &[],
-};
+pub const COLUMNS: Columns =
+    Columns { filter: LISTED, sort: LISTED, by_default: NAME.ascending(), unique: ID, includes: &[] };
 
 const ID: Column = Column::new("id", Kind::Id, "slices.id");
 const NAME: Column = Column::new("name", Kind::Folded, "slices.name_key");
@@ -152,10 +147,22 @@ const LISTED: &[Column] = &[
     Column::new("slice_type", Kind::Text, "slices.slice_type"),
     Column::new("content_hash", Kind::Text, "slice_versions.content_hash"),
     Column::new("content_count", Kind::Number, "slice_versions.grain_count"),
-    Column::new("content_date", Kind::Time, "coalesce(slice_versions.content_date, '0001-01-01T00:00:00.000000Z')"),
+    Column::new(
+        "content_date",
+        Kind::Time,
+        "coalesce(slice_versions.content_date, '0001-01-01T00:00:00.000000Z')",
+    ),
     Column::new("sync_status", Kind::Text, "slices.sync_status"),
-    Column::new("last_sync_attempt", Kind::Time, "coalesce(slices.last_sync_attempt, '0001-01-01T00:00:00.000000Z')"),
-    Column::new("last_good_sync", Kind::Time, "coalesce(slices.last_good_sync, '0001-01-01T00:00:00.000000Z')"),
+    Column::new(
+        "last_sync_attempt",
+        Kind::Time,
+        "coalesce(slices.last_sync_attempt, '0001-01-01T00:00:00.000000Z')",
+    ),
+    Column::new(
+        "last_good_sync",
+        Kind::Time,
+        "coalesce(slices.last_good_sync, '0001-01-01T00:00:00.000000Z')",
+    ),
     Column::new("created_at", Kind::Time, "slices.created_at"),
     Column::new("updated_at", Kind::Time, "slices.updated_at"),
 ];
@@ -210,8 +217,7 @@ pub fn list(
 /// # Errors
 /// What SQL reports.
 pub fn sizes(conn: &mut Connection, subscriber: Option<Id>) -> Result<Vec<(SliceRow, i64)>, StoreError> {
-    let mut query =
-        with_published!().select((slices::all_columns, slice_versions::grain_count)).into_boxed();
+    let mut query = with_published!().select((slices::all_columns, slice_versions::grain_count)).into_boxed();
     if let Some(company) = subscriber {
         query = query.filter(slices::id.eq_any(subscribed_by(company)));
     }

@@ -146,13 +146,8 @@ pub fn find_sync_user(conn: &mut Connection, company_id: Id) -> Result<Option<Us
 }
 
 /// What lists of users offer.
-pub const COLUMNS: Columns = Columns {
-    filter: LISTED,
-    sort: LISTED,
-    by_default: USERNAME.ascending(),
-    unique: ID,
-    includes: &[],
-};
+pub const COLUMNS: Columns =
+    Columns { filter: LISTED, sort: LISTED, by_default: USERNAME.ascending(), unique: ID, includes: &[] };
 
 const ID: Column = Column::new("id", Kind::Number, "users.id");
 const USERNAME: Column = Column::new("username", Kind::Folded, "users.username_key");
@@ -167,7 +162,11 @@ const LISTED: &[Column] = &[
     Column::new("role", Kind::Number, "users.role"),
     Column::new("company_id", Kind::Id, "users.company_id"),
     Column::new("last_login", Kind::Time, "coalesce(users.last_login, '0001-01-01T00:00:00.000000Z')"),
-    Column::new("password_changed", Kind::Time, "coalesce(users.password_changed, '0001-01-01T00:00:00.000000Z')"),
+    Column::new(
+        "password_changed",
+        Kind::Time,
+        "coalesce(users.password_changed, '0001-01-01T00:00:00.000000Z')",
+    ),
     Column::new("created_at", Kind::Time, "users.created_at"),
     Column::new("updated_at", Kind::Time, "users.updated_at"),
 ];

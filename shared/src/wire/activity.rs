@@ -36,18 +36,23 @@ pub struct Activity {
 
 /// Body of `POST /v1/activity`. `success: false` and `duration: 0` are taken, unlike in the reference (gap B6).
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct CreateActivity {
     /// The caller's own company.
+    #[serde(default)]
     pub company_id: Id,
     /// Which subscription; nil if none.
+    #[serde(default)]
     pub sub_id: Id,
     /// Whether it went well.
+    #[serde(default)]
     pub success: bool,
     /// Required.
+    #[serde(default)]
     pub message: String,
     /// Why not, if it failed.
+    #[serde(default)]
     pub error: String,
     /// Nanoseconds.
+    #[serde(default)]
     pub duration: i64,
 }

@@ -29,9 +29,9 @@ pub const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 60 * 60;
 
 /// Body of `POST /v1/apikey`; the reference's has none. The header `Idempotency-Key` belongs to it.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct MintRequest {
     /// Seconds that the key before stays good, unless the new one logs in earlier; 0, the default: it dies at once.
+    #[serde(default)]
     pub overlap_seconds: u32,
 }
 

@@ -7,15 +7,16 @@ use crate::crypto::Secret;
 
 /// Body of a login: a user name with its password, or an api-key. A non-empty key wins, as in the reference.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct Login {
     /// User name.
+    #[serde(default)]
     pub username: String,
     /// Its password.
     #[schema(value_type = String)]
+    #[serde(default)]
     pub password: Secret,
     /// The api-key; `sync_api_key` is accepted too.
-    #[serde(rename = "sync-api-key", alias = "sync_api_key")]
+    #[serde(default, rename = "sync-api-key", alias = "sync_api_key")]
     #[schema(value_type = String)]
     pub sync_api_key: Secret,
 }

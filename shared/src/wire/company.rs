@@ -40,21 +40,23 @@ pub struct Company {
 
 /// Body of `POST /v1/companies`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct CreateCompany {
     /// Chosen by the server if absent or nil.
+    #[serde(default)]
     pub id: Id,
     /// At least 3 characters.
+    #[serde(default)]
     pub name: String,
     /// Base URL of its server; may be empty.
+    #[serde(default)]
     pub sync_addr: String,
     /// Whether it may log in.
+    #[serde(default)]
     pub active: bool,
 }
 
 /// Body of `PATCH /v1/companies/:id`: what is absent stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct UpdateCompany {
     /// At least 3 characters.
     pub name: Option<String>,

@@ -43,20 +43,26 @@ pub struct Grain {
 
 /// Body of `POST /v1/grains`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct CreateGrain {
     /// Chosen by the server if absent or nil.
+    #[serde(default)]
     pub id: Id,
     /// Required.
+    #[serde(default)]
     pub slice_id: Id,
     /// Required; stored in lower case.
+    #[serde(default)]
     pub grain_key: String,
     /// By habit the file name.
+    #[serde(default)]
     pub source: String,
     /// Required.
+    #[serde(default)]
     pub encoding: String,
     /// Echoed in the answer.
+    #[serde(default)]
     pub payload_len: i64,
     /// Required.
+    #[serde(default)]
     pub payload: String,
 }

@@ -81,17 +81,21 @@ pub struct VersionId {
 
 /// Body of `POST /v1/slices`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct CreateSlice {
     /// Chosen by the server if absent or nil.
+    #[serde(default)]
     pub id: Id,
     /// At least 3 characters.
+    #[serde(default)]
     pub name: String,
     /// One of [`SLICE_TYPES`].
+    #[serde(default)]
     pub slice_type: String,
     /// Whether it may be synced at once.
+    #[serde(default)]
     pub allow_sync: bool,
     /// Key/value pairs.
+    #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
 

@@ -43,18 +43,23 @@ pub struct Subscription {
 
 /// Body of `POST /v1/subs`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct CreateSubscription {
     /// Chosen by the server if absent or nil.
+    #[serde(default)]
     pub id: Id,
     /// Required.
+    #[serde(default)]
     pub slice_id: Id,
     /// Required.
+    #[serde(default)]
     pub company_id: Id,
     /// At least 3 characters.
+    #[serde(default)]
     pub name: String,
     /// May be empty.
+    #[serde(default)]
     pub description: String,
     /// Whether it starts now.
+    #[serde(default)]
     pub active: bool,
 }

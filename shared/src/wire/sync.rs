@@ -84,7 +84,6 @@ pub struct FeedGrain {
 
 /// What the caller of the feed has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
 pub struct FeedQuery {
     /// Version to send; the published one if absent.
     #[serde(skip_serializing_if = "Option::is_none")]

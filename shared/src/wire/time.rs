@@ -44,7 +44,12 @@ impl Timestamp {
 impl Default for Timestamp {
     /// What the reference sends for "never".
     fn default() -> Self {
-        Self(chrono::NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN).and_utc())
+        Self(
+            chrono::NaiveDate::from_ymd_opt(1, 1, 1)
+                .unwrap_or_default()
+                .and_time(chrono::NaiveTime::MIN)
+                .and_utc(),
+        )
     }
 }
 

@@ -99,27 +99,35 @@ pub struct User {
 
 /// Body of `POST /v1/users`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct CreateUser {
     /// Required.
+    #[serde(default)]
     pub first_name: String,
     /// Required.
+    #[serde(default)]
     pub last_name: String,
     /// At least 3 characters of `A-Z a-z 0-9 _ ~ . -`.
+    #[serde(default)]
     pub username: String,
     /// See the password policy.
     #[schema(value_type = String)]
+    #[serde(default)]
     pub password: Secret,
     /// The same again.
     #[schema(value_type = String)]
+    #[serde(default)]
     pub password_confirm: Secret,
     /// Required.
+    #[serde(default)]
     pub email: String,
     /// May be empty.
+    #[serde(default)]
     pub phone: String,
     /// The caller's own, unless he is staff.
+    #[serde(default)]
     pub company_id: Id,
     /// 100, 110, 120 or 200; must be weaker than the caller's.
+    #[serde(default)]
     pub role: i64,
     /// The reference creates users active whatever this says; so do we unless it is `false`.
     pub active: Option<bool>,
@@ -127,7 +135,6 @@ pub struct CreateUser {
 
 /// Body of `PATCH /v1/users/:id`: what is absent stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct UpdateUser {
     /// At least 2 characters.
     pub first_name: Option<String>,

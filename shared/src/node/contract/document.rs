@@ -7,7 +7,9 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBu
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Ref, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, ResponseBuilder};
+use utoipa::openapi::{
+    Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, ResponseBuilder,
+};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use super::operation::{Body, JSON, whole_number};
@@ -28,9 +30,8 @@ const ABOUT: &str = "One contract for both servers: a *primary* publishes slices
 /// The whole contract.
 pub fn document() -> OpenApi {
     let mut paths = Paths::new();
-    let mut components = ComponentsBuilder::new()
-        .schema(ErrorBody::name(), ErrorBody::schema())
-        .security_scheme(
+    let mut components =
+        ComponentsBuilder::new().schema(ErrorBody::name(), ErrorBody::schema()).security_scheme(
             TOKEN,
             SecurityScheme::Http(
                 HttpBuilder::new()
@@ -99,7 +100,8 @@ fn describe(operation: Operation) -> utoipa::openapi::path::Operation {
                 .build(),
         ));
     }
-    let mut answer = ResponseBuilder::new().description(if operation.status == 201 { "Made" } else { "Done" });
+    let mut answer =
+        ResponseBuilder::new().description(if operation.status == 201 { "Made" } else { "Done" });
     if let Some(body) = &operation.answer {
         answer = answer.content(body.kind, content(body));
     }
@@ -118,7 +120,8 @@ fn path_parameter(name: &'static str) -> Parameter {
     let (schema, example): (RefOr<Schema>, Value) = match name {
         "user_id" | "tag_id" | "activity_id" => (whole_number(Some(1), None), json!(1)),
         "name" | "grain_key" | "token" => {
-            let text = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).min_length(Some(1)).build();
+            let text =
+                ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).min_length(Some(1)).build();
             (text.into(), json!(if name == "grain_key" { "level-1" } else { "Brake Pads" }))
         }
         _ => (Id::schema(), json!("2bea8308-1840-4802-ad38-72b53e31594c")),

@@ -3,7 +3,9 @@
 use actix_web::http::Method;
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -236,7 +238,12 @@ impl Operation {
     /// A parameter that is text.
     pub(super) fn text(self, name: &'static str, about: &str, example: &str) -> Self {
         let text = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
-        self.parameter(name, about, text.into(), Some(example).filter(|text| !text.is_empty()).map(Value::from))
+        self.parameter(
+            name,
+            about,
+            text.into(),
+            Some(example).filter(|text| !text.is_empty()).map(Value::from),
+        )
     }
 
     /// A parameter that is a UUID.
@@ -285,13 +292,7 @@ impl Operation {
         this.answers::<crate::wire::page::Page<T>>()
     }
 
-    fn parameter(
-        mut self,
-        name: &str,
-        about: &str,
-        schema: RefOr<Schema>,
-        example: Option<Value>,
-    ) -> Self {
+    fn parameter(mut self, name: &str, about: &str, schema: RefOr<Schema>, example: Option<Value>) -> Self {
         self.query.push(
             ParameterBuilder::new()
                 .name(name)

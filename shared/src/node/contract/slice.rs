@@ -60,7 +60,12 @@ fn slices() -> Vec<Operation> {
             )
             .refuses(&[409]),
         SLICES
-            .may(Action::LockSlice, "lockSlice", (Method::PUT, "/v1/slices/lock/{slice_id}"), "Close a slice for sync")
+            .may(
+                Action::LockSlice,
+                "lockSlice",
+                (Method::PUT, "/v1/slices/lock/{slice_id}"),
+                "Close a slice for sync",
+            )
             .about("For an hour at most. 409 `locked` while somebody else has it.")
             .refuses(&[409]),
         SLICES
@@ -203,7 +208,12 @@ fn activity() -> Vec<Operation> {
             }))
             .creates::<Activity>(),
         ACTIVITY
-            .may(Action::ViewActivity, "viewActivity", (Method::GET, "/v1/activity/{activity_id}"), "A record")
+            .may(
+                Action::ViewActivity,
+                "viewActivity",
+                (Method::GET, "/v1/activity/{activity_id}"),
+                "A record",
+            )
             .answers::<Activity>(),
     ]
 }

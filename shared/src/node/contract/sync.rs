@@ -21,10 +21,20 @@ pub(super) fn operations() -> Vec<Operation> {
         .refuses(&[409, 502]);
     let at_root = run.also("runSyncAtRoot", "/sync/{company_id}");
     vec![
-        SYNC.may(Action::OpenSyncSocket, "openSyncSocket", (Method::GET, "/v1/sync"), "Nothing, as with the reference"),
-        SYNC.may(Action::ListOffers, "listOffers", (Method::GET, "/v1/sync/subs"), "What the caller's company may pull")
-            .about("Its subscriptions, active or not, each with its slice.")
-            .answers_list::<Subscription>(Empty::Null),
+        SYNC.may(
+            Action::OpenSyncSocket,
+            "openSyncSocket",
+            (Method::GET, "/v1/sync"),
+            "Nothing, as with the reference",
+        ),
+        SYNC.may(
+            Action::ListOffers,
+            "listOffers",
+            (Method::GET, "/v1/sync/subs"),
+            "What the caller's company may pull",
+        )
+        .about("Its subscriptions, active or not, each with its slice.")
+        .answers_list::<Subscription>(Empty::Null),
         SYNC.may(
             Action::ReadFeed,
             "listGrainsToSync",
@@ -40,7 +50,9 @@ pub(super) fn operations() -> Vec<Operation> {
             (Method::GET, "/v1/sync/slices/{slice_id}/feed"),
             "sync-2: a version of a slice, or the way to it",
         )
-        .about("Lines of JSON: a header, then one member a line, `\"end\"` at the end. See docs/api.md, sync-2.")
+        .about(
+            "Lines of JSON: a header, then one member a line, `\"end\"` at the end. See docs/api.md, sync-2.",
+        )
         .id("epoch", "Of the version that the caller has.")
         .number("from", "The number of that version.", 0)
         .text("digest", "The digest of that version.", "9f86d081")

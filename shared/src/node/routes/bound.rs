@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use actix_web::http::{Method, header};
+use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, web};
 
@@ -71,7 +71,8 @@ impl Routes {
         }
         // RFC 9110 §15.5.6: a 405 says what is allowed.
         resource.default_service(web::to(move || {
-            let response = HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allowed.clone())).finish();
+            let response =
+                HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allowed.clone())).finish();
             std::future::ready(response)
         }))
     }

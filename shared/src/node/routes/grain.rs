@@ -37,10 +37,7 @@ pub(super) async fn list_by_slice(
 ) -> Result<HttpResponse, Error> {
     let (id, query) = (path_id(&id, "slice")?, Query::of(&request)?);
     let list = query.list(&service::COLUMNS_OF_SLICE)?;
-    reply::ok(
-        &request,
-        &service::list_by_slice(&node, &who, id, list, query.flag("payload")).await?,
-    )
+    reply::ok(&request, &service::list_by_slice(&node, &who, id, list, query.flag("payload")).await?)
 }
 
 pub(super) async fn view(

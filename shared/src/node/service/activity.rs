@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::node::body::{Rules, no_nul};
-use crate::node::query::List;
 use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::activity::{ActivityRow, NewActivity};
 use crate::store::{self, Connection};
+use crate::wire::Id;
 use crate::wire::activity::{Activity, CreateActivity};
 use crate::wire::page::Page;
-use crate::wire::Id;
 use crate::wire::subscription::Subscription;
 
 pub use crate::store::activity::COLUMNS;

@@ -18,7 +18,6 @@ use crate::store::mint_reply::MintReplyRow;
 use crate::store::user::{NewUser, login_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::api_key::{ApiKey, ApiKeyInfo, MAX_OVERLAP_SECONDS};
-use crate::wire::server::ServerRole;
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
 

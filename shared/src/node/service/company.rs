@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::node::body::{Rules, indexable, no_nul};
-use crate::node::query::List;
 use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::{CompanyRow, name_key};
 use crate::store::{self, Connection, StoreError};

@@ -3,8 +3,8 @@
 use super::slice::{editable, shown_version, to_wire as slice_to_wire};
 use crate::crypto::set_hash::grain_digest;
 use crate::node::body::{Rules, indexable, no_nul};
-use crate::node::query::List;
 use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
 use crate::store::grain::{GrainRow, NewGrain, Stretch};
@@ -288,8 +288,12 @@ impl Wanted {
         let mut wanted = Self::default();
         for (column, value) in &selection.filter {
             match (column.name, value) {
-                ("slice_id", Value::Id(id)) => wanted.nothing |= wanted.slice.replace(*id).is_some_and(|old| old != *id),
-                ("id", Value::Id(id)) => wanted.nothing |= wanted.id.replace(*id).is_some_and(|old| old != *id),
+                ("slice_id", Value::Id(id)) => {
+                    wanted.nothing |= wanted.slice.replace(*id).is_some_and(|old| old != *id)
+                }
+                ("id", Value::Id(id)) => {
+                    wanted.nothing |= wanted.id.replace(*id).is_some_and(|old| old != *id)
+                }
                 (_, Value::Text(key)) => {
                     wanted.nothing |= wanted.key.replace(key.clone()).is_some_and(|old| old != *key);
                 }
@@ -335,7 +339,8 @@ fn page(
         }
         total += slice.count;
         let is_passed = |slice_id: Id| if descending { slice.id > slice_id } else { slice.id < slice_id };
-        let left = selection.limit.saturating_add(1).saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        let left =
+            selection.limit.saturating_add(1).saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
         let (in_slice, behind) = after;
         if left <= 0 || in_slice.is_some_and(is_passed) {
             continue;

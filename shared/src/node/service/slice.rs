@@ -6,8 +6,8 @@ use chrono::Duration;
 
 use super::version;
 use crate::node::body::{Rules, indexable, no_nul};
-use crate::node::query::List;
 use crate::node::permission::{Action, Scope};
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
 use crate::store::slice::{SliceRow, SliceView};
@@ -75,6 +75,7 @@ pub async fn insert(node: &Node, body: CreateSlice) -> Result<Slice, Error> {
         last_good_sync: None,
         created_at: now,
         updated_at: now,
+        draft_change: 0,
     };
     let pairs: Vec<(String, String)> = body.metadata.into_iter().collect();
     node.store

@@ -1,8 +1,8 @@
 //! Subscriptions: staff of a primary make them, both parties see them.
 
 use crate::node::body::{Rules, no_nul};
-use crate::node::query::List;
 use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
 use crate::store::subscription::SubscriptionRow;

@@ -3,8 +3,8 @@
 use crate::clock::Random;
 use crate::crypto::password::{Passwords, Rejected};
 use crate::node::body::{Rules, indexable};
-use crate::node::query::List;
 use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
 use crate::store::{self, Connection};
