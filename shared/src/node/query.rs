@@ -79,10 +79,10 @@ impl Query {
             let descending = match direction.trim().to_ascii_lowercase().as_str() {
                 "asc" | "" => false,
                 "desc" => true,
-                _ => return Err(Error::BadRequest(format!("sort={name}: the direction is asc or desc"))),
+                _ => return Err(Error::BadRequest("sort: the direction is asc or desc".to_owned())),
             };
             let column =
-                columns.sortable(name.trim()).ok_or_else(|| unknown("sort", name, names(columns.sort)))?;
+                columns.sortable(name.trim()).ok_or_else(|| unknown("sort", names(columns.sort)))?;
             if order.iter().all(|earlier| earlier.column.name != column.name) {
                 order.push(Order { column, descending });
             }
@@ -102,9 +102,9 @@ impl Query {
 fn condition(columns: &Columns, item: &str) -> Result<(Column, Value), Error> {
     let (name, text) = item
         .split_once(':')
-        .ok_or_else(|| Error::BadRequest("filter: write column:value,column:value".to_owned()))?;
+        .ok_or_else(|| Error::BadRequest("filter: write name:value,name:value".to_owned()))?;
     let column =
-        columns.filterable(name.trim()).ok_or_else(|| unknown("filter", name, names(columns.filter)))?;
+        columns.filterable(name.trim()).ok_or_else(|| unknown("filter", names(columns.filter)))?;
     let value = read(column.kind, text).ok_or_else(|| {
         Error::BadRequest(format!("filter={}: the value must be {}", column.name, describe(column.kind)))
     })?;
@@ -113,7 +113,7 @@ fn condition(columns: &Columns, item: &str) -> Result<(Column, Value), Error> {
 
 fn relation(columns: &Columns, name: &str) -> Result<&'static str, Error> {
     let found = columns.includes.iter().find(|known| **known == name).copied();
-    found.ok_or_else(|| unknown("include", name, columns.includes.join(", ")))
+    found.ok_or_else(|| unknown("include", columns.includes.join(", ")))
 }
 
 /// Names of columns, divided by commas.
@@ -121,11 +121,10 @@ pub fn names(columns: &[Column]) -> String {
     columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
 }
 
-fn unknown(parameter: &str, name: &str, allowed: String) -> Error {
-    // What was asked for goes back as text of a few characters: it may be anything.
-    let shown: String = name.chars().take(40).collect();
+/// Says what there is, and nothing of what was asked for: that may be anything.
+fn unknown(parameter: &str, allowed: String) -> Error {
     let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed };
-    Error::BadRequest(format!("{parameter}={shown}: unknown here; allowed: {allowed}"))
+    Error::BadRequest(format!("{parameter}: unknown name; allowed: {allowed}"))
 }
 
 fn describe(kind: Kind) -> &'static str {
