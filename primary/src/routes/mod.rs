@@ -20,6 +20,7 @@ pub fn all(config: &mut web::ServiceConfig) {
             .configure(shared_routes::v1)
             .service(shared_routes::company_by_id().route(web::patch().to(update_company)))
             .service(shared_routes::servers().route(web::post().to(wrong_server_role)))
+            .service(web::resource("/servers/{id}/rotate").route(web::post().to(wrong_server_role)))
             .service(api_key_resource())
             .service(web::resource("/sync").route(web::get().to(sync::index)))
             .service(web::resource("/sync/subs").route(web::get().to(sync::subscriptions)))

@@ -36,6 +36,7 @@ pub async fn subscriptions(
     who: &Principal,
     is_go_client: bool,
 ) -> Result<Option<Vec<Subscription>>, Error> {
+    who.refuse_ordinary_user()?;
     let (now, company_id) = (node.clock.now(), who.company_id);
     node.store
         .read(move |conn| {
@@ -77,6 +78,7 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
+    who.refuse_ordinary_user()?;
     let company_id = who.company_id;
     let reader = Arc::clone(&node);
     let slice = node.store.read(move |conn| open_slice(conn, &reader, company_id, id)).await?;
@@ -140,6 +142,7 @@ fn one_chunk(mut rows: Vec<GrainRow>) -> Vec<GrainRow> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
+    who.refuse_ordinary_user()?;
     let company_id = who.company_id;
     let reader = Arc::clone(&node);
     let (header, from) = node
@@ -276,6 +279,7 @@ pub async fn wanted(node: Arc<Node>, who: &Principal, id: Id, wanted: WantedGrai
     if wanted.ids.len() > MAX_WANTED {
         return Err(Error::BadRequest(format!("ask for at most {MAX_WANTED} grains at a time")));
     }
+    who.refuse_ordinary_user()?;
     let company_id = who.company_id;
     let reader = Arc::clone(&node);
     let version = wanted.version;

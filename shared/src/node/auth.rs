@@ -29,6 +29,8 @@ pub struct Principal {
     pub role: Role,
     /// For a machine: which key it logged in with.
     pub key_id: Option<Id>,
+    /// For a person: which login this is.
+    pub session_id: Option<Id>,
 }
 
 impl Principal {
@@ -58,6 +60,14 @@ impl Principal {
         } else {
             Err(Error::Forbidden)
         }
+    }
+
+    /// Everybody but an ordinary user, who has his own row and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn refuse_ordinary_user(&self) -> Result<(), Error> {
+        if self.role == Role::User { Err(Error::Forbidden) } else { Ok(()) }
     }
 
     /// Whose rows a list shows: `None` for all.
@@ -131,6 +141,7 @@ async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<Prin
         company_id: user.company_id,
         role,
         key_id,
+        session_id: if key_id.is_none() { claims.sid } else { None },
     }))
 }
 

@@ -21,12 +21,22 @@ impl Query {
     /// [`Error::BadRequest`] for a malformed query, and for parameters of the reference that this version does not
     /// have yet: ignoring a filter would answer with rows that nobody asked for.
     pub fn of(request: &HttpRequest) -> Result<Self, Error> {
+        Self::refusing(request, &["sort", "filter", "include", "tags", "tags-all"])
+    }
+
+    /// The query of a list of slices, which may name tags.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn of_slices(request: &HttpRequest) -> Result<Self, Error> {
+        Self::refusing(request, &["sort", "filter", "include"])
+    }
+
+    fn refusing(request: &HttpRequest, refused: &[&str]) -> Result<Self, Error> {
         let pairs = web::Query::<HashMap<String, String>>::from_query(request.query_string())
             .map_err(|error| Error::BadRequest(format!("malformed query: {error}")))?
             .into_inner();
-        if let Some(name) =
-            ["sort", "filter", "include", "tags", "tags-all"].iter().find(|name| pairs.contains_key(**name))
-        {
+        if let Some(name) = refused.iter().find(|name| pairs.contains_key(**name)) {
             return Err(Error::BadRequest(format!("{name} is not supported by this version")));
         }
         Ok(Self(pairs))

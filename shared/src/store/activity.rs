@@ -76,3 +76,11 @@ pub fn list(conn: &mut Connection, offset: i64, limit: i64) -> Result<(Vec<Activ
     let page = activity::table.order(activity::id.desc()).offset(offset).limit(limit).load(conn)?;
     Ok((page, activity::table.count().get_result(conn)?))
 }
+
+/// Removes a record; `false` when there was none.
+///
+/// # Errors
+/// What SQL reports.
+pub fn delete(conn: &mut Connection, id: i64) -> Result<bool, StoreError> {
+    Ok(diesel::delete(activity::table.find(id)).execute(conn)? > 0)
+}

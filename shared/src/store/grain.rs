@@ -474,7 +474,11 @@ pub fn list(
         let published = grains::added_in
             .le(slices::current_version)
             .and(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())));
-        let in_own_draft = slices::primary_id.is_null().and(grains::removed_in.is_null());
+        let in_own_draft = slices::primary_id
+            .is_null()
+            .and(grains::removed_in.is_null())
+            // Not of a slice that is being deleted.
+            .and(slices::current_version.ge(0));
         grains::table
             .inner_join(slices::table)
             .filter(in_own_draft.or(slices::primary_id.is_not_null().and(published.assume_not_null())))

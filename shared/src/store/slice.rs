@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::{slice_versions, slices, subscriptions};
+use super::grain::BATCH_ROWS;
+use super::schema::{grains, slice_tags, slice_versions, slices, subscriptions, tags};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -93,6 +94,16 @@ macro_rules! with_published {
     };
 }
 
+/// `current_version` of a slice that is being deleted: no version has it, so nobody reads anything of the slice.
+const RETIRED: i64 = -1;
+
+/// The slices that there are: those that are being deleted are none.
+macro_rules! living {
+    () => {
+        slices::table.filter(slices::current_version.gt(RETIRED))
+    };
+}
+
 /// Adds a slice. Its version must be added in the same transaction (see [`super::version::insert`]).
 ///
 /// # Errors
@@ -107,7 +118,7 @@ pub fn insert(conn: &mut Connection, row: &SliceRow) -> Result<(), StoreError> {
 /// # Errors
 /// What SQL reports.
 pub fn find(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
-    Ok(slices::table.find(id).first(conn).optional()?)
+    Ok(living!().filter(slices::id.eq(id)).first(conn).optional()?)
 }
 
 /// The slice with this id and its published version.
@@ -127,7 +138,7 @@ pub fn view(conn: &mut Connection, id: Id) -> Result<Option<SliceView>, StoreErr
 /// # Errors
 /// What SQL reports.
 pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow>, StoreError> {
-    Ok(slices::table.filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
+    Ok(living!().filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
 }
 
 /// Slices in the order of their names (only those with an active subscription of `subscriber`, if given), and how
@@ -142,7 +153,7 @@ pub fn list(
     limit: i64,
 ) -> Result<(Vec<SliceView>, i64), StoreError> {
     let mut rows = with_published!().select((slices::all_columns, PUBLISHED)).into_boxed();
-    let mut all = slices::table.count().into_boxed();
+    let mut all = living!().count().into_boxed();
     if let Some(company) = subscriber {
         let subscribed = || {
             subscriptions::table
@@ -165,8 +176,10 @@ pub fn list(
 pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
     match conn {
         // BEGIN IMMEDIATE has locked out every other writer.
-        Connection::Sqlite(conn) => Ok(slices::table.find(id).first(conn).optional()?),
-        Connection::Postgres(conn) => Ok(slices::table.find(id).for_update().first(conn).optional()?),
+        Connection::Sqlite(conn) => Ok(living!().filter(slices::id.eq(id)).first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(living!().filter(slices::id.eq(id)).for_update().first(conn).optional()?)
+        }
     }
 }
 
@@ -258,4 +271,126 @@ pub fn rename(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Which tags the slices of a list must have.
+#[derive(Debug, Clone, Default)]
+pub struct Tagged {
+    /// At least one of these, if any is named.
+    pub any: Vec<String>,
+    /// Every one of these.
+    pub all: Vec<String>,
+}
+
+/// Slices with certain tags, in the order of their names, and how many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn list_tagged(
+    conn: &mut Connection,
+    tagged: &Tagged,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<SliceView>, i64), StoreError> {
+    let with = |names: Vec<String>| {
+        slice_tags::table
+            .inner_join(tags::table)
+            .filter(tags::name.eq_any(names))
+            .select(slice_tags::slice_id)
+    };
+    let mut rows = with_published!().select((slices::all_columns, PUBLISHED)).into_boxed();
+    let mut all = living!().count().into_boxed();
+    if !tagged.any.is_empty() {
+        rows = rows.filter(slices::id.eq_any(with(tagged.any.clone())));
+        all = all.filter(slices::id.eq_any(with(tagged.any.clone())));
+    }
+    for name in &tagged.all {
+        rows = rows.filter(slices::id.eq_any(with(vec![name.clone()])));
+        all = all.filter(slices::id.eq_any(with(vec![name.clone()])));
+    }
+    let page = rows.order((slices::name_key, slices::id)).offset(offset).limit(limit).load(conn)?;
+    Ok((page, all.get_result(conn)?))
+}
+
+/// Slices that have a tag, in the order of their names.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_tag(conn: &mut Connection, tag_id: i64) -> Result<Vec<SliceView>, StoreError> {
+    let with_tag = slice_tags::table.filter(slice_tags::tag_id.eq(tag_id)).select(slice_tags::slice_id);
+    Ok(with_published!()
+        .filter(slices::id.eq_any(with_tag))
+        .select((slices::all_columns, PUBLISHED))
+        .order((slices::name_key, slices::id))
+        .load(conn)?)
+}
+
+/// Takes a slice, whose row is held, out of everybody's sight and frees its name. [`purge`] removes what it holds.
+///
+/// # Errors
+/// What SQL reports.
+pub fn retire(conn: &mut Connection, id: Id, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(slices::table.find(id))
+        .set((
+            slices::current_version.eq(RETIRED),
+            // No name ends with a line end.
+            slices::name_key.eq(format!("deleted {id}\n")),
+            slices::allow_sync.eq(false),
+            slices::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Slices that are retired and not gone yet.
+///
+/// # Errors
+/// What SQL reports.
+pub fn retired(conn: &mut Connection) -> Result<Vec<Id>, StoreError> {
+    Ok(slices::table
+        .filter(slices::current_version.eq(RETIRED))
+        .order(slices::id)
+        .select(slices::id)
+        .load(conn)?)
+}
+
+/// Removes some of the grains of a retired slice, `rows` and about `bytes` of payload at most, and with the last of them
+/// the slice; `true` when it is gone.
+///
+/// # Errors
+/// What SQL reports.
+pub fn purge(conn: &mut Connection, id: Id, rows: i64, bytes: i64) -> Result<bool, StoreError> {
+    // Somebody else may have removed the last of it, and a new slice may have its id.
+    let retired = slices::table.find(id).filter(slices::current_version.eq(RETIRED)).select(slices::id);
+    let held: Option<Id> = match conn {
+        Connection::Sqlite(conn) => retired.first(conn).optional()?,
+        Connection::Postgres(conn) => retired.for_update().first(conn).optional()?,
+    };
+    if held.is_none() {
+        return Ok(true);
+    }
+    let found: Vec<(i64, i64)> = grains::table
+        .filter(grains::slice_id.eq(id))
+        .select((grains::row_id, grains::payload_bytes))
+        .limit(rows)
+        .load(conn)?;
+    if found.is_empty() {
+        // With its versions and metadata.
+        diesel::delete(slices::table.find(id)).execute(conn)?;
+        return Ok(true);
+    }
+    let mut total = 0_i64;
+    let some: Vec<i64> = found
+        .into_iter()
+        .take_while(|(_row, size)| {
+            let is_first = total == 0;
+            total = total.saturating_add((*size).max(1));
+            is_first || total <= bytes
+        })
+        .map(|(row, _size)| row)
+        .collect();
+    for batch in some.chunks(BATCH_ROWS) {
+        diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
+    }
+    Ok(false)
 }

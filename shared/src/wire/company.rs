@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::patch::Patch;
 use super::user::User;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
@@ -54,13 +55,13 @@ pub struct CreateCompany {
 #[serde(default)]
 pub struct UpdateCompany {
     /// At least 3 characters.
-    pub name: Option<String>,
-    /// Base URL of its server.
-    pub sync_addr: Option<String>,
+    pub name: Patch<String>,
+    /// Base URL of its server; may be empty.
+    pub sync_addr: Patch<String>,
     /// Whether it may log in.
-    pub active: Option<bool>,
+    pub active: Patch<bool>,
     /// Write-only, on a secondary: the key for this primary.
-    pub sync_api_key: Option<Secret>,
+    pub sync_api_key: Patch<Secret>,
     /// Never writable.
-    pub sync_user_id: Option<serde_json::Value>,
+    pub sync_user_id: Patch<serde_json::Value>,
 }

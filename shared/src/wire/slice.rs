@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::company::Company;
+use super::patch::Patch;
 use super::{Id, Timestamp, never};
 
 /// What a Go peer accepts: its database has an enum.
@@ -87,6 +88,26 @@ pub struct CreateSlice {
     pub allow_sync: bool,
     /// Key/value pairs.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// Body of `PATCH /v1/slices/:id`: what is absent stays.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UpdateSlice {
+    /// At least 3 characters.
+    pub name: Patch<String>,
+    /// One of [`SLICE_TYPES`].
+    pub slice_type: Patch<String>,
+    /// Whether it may be synced.
+    pub allow_sync: Patch<bool>,
+    /// The whole map; waits in the draft for the next publication.
+    pub metadata: Patch<BTreeMap<String, String>>,
+    /// Computed: not writable.
+    pub content_hash: Patch<serde_json::Value>,
+    /// Computed: not writable.
+    pub content_count: Patch<serde_json::Value>,
+    /// Computed: not writable.
+    pub content_date: Patch<serde_json::Value>,
 }
 
 /// A pair as `GET /v1/slices/metadata/:id` lists it. (The reference says `val`.)

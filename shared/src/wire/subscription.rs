@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::company::Company;
+use super::patch::Patch;
 use super::slice::Slice;
 use super::{Id, Timestamp, never};
 
@@ -54,4 +55,56 @@ pub struct CreateSubscription {
     pub description: String,
     /// Whether it starts now.
     pub active: bool,
+}
+
+/// Body of `PUT /v1/subs/:id`: the reference wants the first three.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PutSubscription {
+    /// The id in the path.
+    pub sub_id: Id,
+    /// As it is: a subscription keeps its slice.
+    pub slice_id: Id,
+    /// As it is: a subscription keeps its company.
+    pub company_id: Id,
+    /// At least 3 characters.
+    pub name: Option<String>,
+    /// May be empty.
+    pub description: Option<String>,
+    /// The own side's switch.
+    pub active: Option<bool>,
+}
+
+/// Body of `PATCH /v1/subs/:id`: what is absent stays.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UpdateSubscription {
+    /// The id in the path.
+    pub sub_id: Patch<Id>,
+    /// As it is: a subscription keeps its slice.
+    pub slice_id: Patch<Id>,
+    /// As it is: a subscription keeps its company.
+    pub company_id: Patch<Id>,
+    /// At least 3 characters.
+    pub name: Patch<String>,
+    /// May be empty.
+    pub description: Patch<String>,
+    /// The own side's switch.
+    pub active: Patch<bool>,
+}
+
+impl From<PutSubscription> for UpdateSubscription {
+    fn from(put: PutSubscription) -> Self {
+        fn given<T>(member: Option<T>) -> Patch<T> {
+            member.map_or(Patch::Absent, Patch::Value)
+        }
+        Self {
+            sub_id: Patch::Value(put.sub_id),
+            slice_id: Patch::Value(put.slice_id),
+            company_id: Patch::Value(put.company_id),
+            name: given(put.name),
+            description: given(put.description),
+            active: given(put.active),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::patch::Patch;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
 
@@ -16,6 +17,8 @@ pub enum Role {
     CompanyAdmin,
     /// 200: the machine user of a company.
     Sync,
+    /// 300: an ordinary user; its own row and nothing else.
+    User,
 }
 
 impl Role {
@@ -26,12 +29,13 @@ impl Role {
             Self::Admin => 110,
             Self::CompanyAdmin => 120,
             Self::Sync => 200,
+            Self::User => 300,
         }
     }
 
     /// `None` for a number that is no role.
     pub fn from_number(number: i64) -> Option<Self> {
-        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync]
+        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync, Self::User]
             .into_iter()
             .find(|role| role.number() == number)
     }
@@ -51,6 +55,9 @@ pub struct User {
     pub first_name: String,
     /// Family name.
     pub last_name: String,
+    /// What the user wants to be called; absent if nothing. Not known to the reference.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
     /// Unique ignoring case.
     pub username: String,
     /// Unique ignoring case.
@@ -66,7 +73,7 @@ pub struct User {
     /// Last change of the password.
     #[serde(with = "never")]
     pub password_changed: Option<Timestamp>,
-    /// 100, 110, 120 or 200.
+    /// 100, 110, 120, 200 or 300.
     pub role: i64,
     /// Whom it belongs to.
     pub company_id: Id,
@@ -86,7 +93,7 @@ pub struct CreateUser {
     pub first_name: String,
     /// Required.
     pub last_name: String,
-    /// At least 3 characters of `A-Z a-z 0-9 _ ~ . -`.
+    /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`.
     pub username: String,
     /// See the password policy.
     pub password: Secret,
@@ -96,9 +103,11 @@ pub struct CreateUser {
     pub email: String,
     /// May be empty.
     pub phone: String,
+    /// May be empty.
+    pub display_name: String,
     /// The caller's own, unless he is staff.
     pub company_id: Id,
-    /// 100, 110, 120 or 200; must be weaker than the caller's.
+    /// 100, 110, 120, 200 or 300; must be weaker than the caller's.
     pub role: i64,
     /// The reference creates users active whatever this says; so do we unless it is `false`.
     pub active: Option<bool>,
@@ -109,17 +118,19 @@ pub struct CreateUser {
 #[serde(default)]
 pub struct UpdateUser {
     /// At least 2 characters.
-    pub first_name: Option<String>,
+    pub first_name: Patch<String>,
     /// At least 2 characters.
-    pub last_name: Option<String>,
+    pub last_name: Patch<String>,
     /// Unique ignoring case.
-    pub email: Option<String>,
+    pub email: Patch<String>,
     /// May be empty.
-    pub phone: Option<String>,
+    pub phone: Patch<String>,
+    /// May be empty.
+    pub display_name: Patch<String>,
     /// Whether it may log in; staff only.
-    pub active: Option<bool>,
+    pub active: Patch<bool>,
     /// Not writable here.
-    pub role: Option<serde_json::Value>,
+    pub role: Patch<serde_json::Value>,
     /// Not writable here.
-    pub company_id: Option<serde_json::Value>,
+    pub company_id: Patch<serde_json::Value>,
 }

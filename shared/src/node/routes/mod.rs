@@ -4,8 +4,11 @@ mod activity;
 mod company;
 mod grain;
 mod login;
+mod password;
+mod setting;
 mod slice;
 mod subscription;
+mod tag;
 mod user;
 
 use actix_web::middleware::from_fn;
@@ -42,6 +45,13 @@ pub fn v1(config: &mut web::ServiceConfig) {
             .route(web::get().to(user::view))
             .route(web::patch().to(user::update))
             .route(web::delete().to(user::delete)))
+        .service(web::resource("/users/{id}/password").route(web::post().to(password::reset)))
+        .service(web::resource("/password/{id}").route(web::patch().to(password::change)))
+        .service(web::resource("").route(web::put().to(setting::update)))
+        .service(web::resource("/settings")
+            .route(web::get().to(setting::view))
+            .route(web::post().to(setting::create))
+            .route(web::put().to(setting::update)))
         .service(web::resource("/slices")
             .route(web::get().to(slice::list))
             .route(web::post().to(slice::create)))
@@ -50,7 +60,10 @@ pub fn v1(config: &mut web::ServiceConfig) {
         .service(web::resource("/slices/refresh/{id}").route(web::post().to(slice::refresh)))
         .service(web::resource("/slices/lock/{id}").route(web::put().to(slice::lock)))
         .service(web::resource("/slices/unlock/{id}").route(web::put().to(slice::unlock)))
-        .service(web::resource("/slices/{id}").route(web::get().to(slice::view)))
+        .service(web::resource("/slices/{id}")
+            .route(web::get().to(slice::view))
+            .route(web::patch().to(slice::update))
+            .route(web::delete().to(slice::delete)))
         .service(web::resource("/grains")
             .route(web::get().to(grain::list))
             .route(web::post().to(grain::create)))
@@ -65,11 +78,25 @@ pub fn v1(config: &mut web::ServiceConfig) {
         .service(web::resource("/subs/name/{name}").route(web::get().to(subscription::view_by_name)))
         .service(web::resource("/subs/{id}")
             .route(web::get().to(subscription::view))
+            .route(web::put().to(subscription::replace))
+            .route(web::patch().to(subscription::update))
             .route(web::delete().to(subscription::delete)))
         .service(web::resource("/activity")
             .route(web::get().to(activity::list))
             .route(web::post().to(activity::create)))
-        .service(web::resource("/activity/{id}").route(web::get().to(activity::view)));
+        .service(web::resource("/activity/{id}")
+            .route(web::get().to(activity::view))
+            .route(web::delete().to(activity::delete)))
+        .service(web::resource("/tags")
+            .route(web::get().to(tag::list))
+            .route(web::post().to(tag::create)))
+        .service(web::resource("/tags/{id}")
+            .route(web::get().to(tag::view))
+            .route(web::patch().to(tag::update))
+            .route(web::delete().to(tag::delete)))
+        .service(web::resource("/tags/{id}/slices/{slice}")
+            .route(web::post().to(tag::assign))
+            .route(web::delete().to(tag::unassign)));
 }
 
 /// `/v1/companies/{id}`: shared, but for a secondary's PATCH, which may carry an api-key.

@@ -8,6 +8,8 @@ use crate::store::{self, StoreError};
 use crate::wire::activity::{Activity, CreateActivity};
 use crate::wire::page::{Page, Paging};
 
+const MISSING: Error = Error::NotFound("Activity does not exist.");
+
 /// Adds a record of the caller's company; of any for staff.
 ///
 /// # Errors
@@ -19,6 +21,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateActivity) -> Resul
     rules.check()?;
     no_nul("Message", &body.message)?;
     no_nul("Error", &body.error)?;
+    who.refuse_ordinary_user()?;
     if !who.role.is_staff() && body.company_id != who.company_id {
         return Err(Error::Forbidden);
     }
@@ -68,11 +71,16 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
 /// [`Error::Forbidden`] but for staff, [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<Activity, Error> {
     who.require_staff()?;
-    node.store
-        .read(move |conn| {
-            store::activity::find(conn, id)?.map(to_wire).ok_or(Error::NotFound("Activity does not exist."))
-        })
-        .await
+    node.store.read(move |conn| store::activity::find(conn, id)?.map(to_wire).ok_or(MISSING)).await
+}
+
+/// Removes a record.
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff, [`Error::NotFound`].
+pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
+    who.require_staff()?;
+    node.store.write(move |conn| if store::activity::delete(conn, id)? { Ok(()) } else { Err(MISSING) }).await
 }
 
 fn to_wire(row: ActivityRow) -> Activity {

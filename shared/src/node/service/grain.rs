@@ -143,6 +143,7 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> {
+    who.refuse_ordinary_user()?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {

@@ -98,6 +98,7 @@ pub async fn insert(node: &Node, body: CreateSlice) -> Result<Slice, Error> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Slice, Error> {
+    who.refuse_ordinary_user()?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store.read(move |conn| in_full(conn, &who, id, now)).await
 }
@@ -107,6 +108,7 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Slice, Error> 
 /// # Errors
 /// [`Error::NotFound`], also for a slice that the caller may not read.
 pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Slice, Error> {
+    who.refuse_ordinary_user()?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
@@ -120,13 +122,23 @@ pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<
         .await
 }
 
-fn in_full(conn: &mut Connection, who: &Principal, id: Id, now: Timestamp) -> Result<Slice, Error> {
+pub(super) fn in_full(
+    conn: &mut Connection,
+    who: &Principal,
+    id: Id,
+    now: Timestamp,
+) -> Result<Slice, Error> {
     let view = store::slice::view(conn, id)?.ok_or(MISSING)?;
     require_access(conn, who, id)?;
     embed(conn, who, view, now)
 }
 
-fn embed(conn: &mut Connection, who: &Principal, view: SliceView, now: Timestamp) -> Result<Slice, Error> {
+pub(super) fn embed(
+    conn: &mut Connection,
+    who: &Principal,
+    view: SliceView,
+    now: Timestamp,
+) -> Result<Slice, Error> {
     let (id, shown) = (view.0.id, shown_version(who, &view.0));
     let mut slice = to_wire(view, now);
     slice.metadata = metadata(conn, id, shown)?;
@@ -166,6 +178,7 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`].
 pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Option<Vec<MetadataPair>>, Error> {
+    who.refuse_ordinary_user()?;
     let who = who.clone();
     node.store
         .read(move |conn| {
