@@ -17,6 +17,10 @@ pub enum Failpoint {
     PublishMeasured,
     /// Primary: the new version is committed, nobody was told.
     PublishCommitted,
+    /// Primary: a slice is out of sight, what it holds is there.
+    SliceRetired,
+    /// Primary: some of what a retired slice held is gone.
+    SlicePurging,
     /// Primary: a feed is answered up to its header.
     FeedHeaderSent,
     /// Secondary: the intent to rotate is stored, the primary was not asked.
@@ -55,12 +59,14 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::MintWritten,
         Self::MintCommitted,
         Self::FirstUseCommitted,
         Self::PublishMeasured,
         Self::PublishCommitted,
+        Self::SliceRetired,
+        Self::SlicePurging,
         Self::FeedHeaderSent,
         Self::RotateIntended,
         Self::RotateAnswered,

@@ -11,8 +11,15 @@
 )]
 
 mod architecture;
+mod deleted_user;
+mod ordinary_user;
+mod patch;
 mod request;
 mod seed_002;
+mod setting;
+mod slice_edit;
+mod sub_edit;
+mod tag;
 mod tenant;
 
 use serde_json::Value;
@@ -28,6 +35,11 @@ async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     };
     (status, body)
+}
+
+/// The ids in a list; none in `null`.
+fn ids(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// A caller with a token.

@@ -11,6 +11,7 @@
     reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
 )]
 
+mod account;
 mod canary;
 mod failure;
 mod story;

@@ -58,6 +58,7 @@ fn user(company_id: Id, username: &str, role: i64) -> NewUser {
         role,
         created_at: now(),
         updated_at: now(),
+        display_name: String::new(),
     }
 }
 

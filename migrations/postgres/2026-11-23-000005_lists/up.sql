@@ -30,17 +30,57 @@ CREATE TRIGGER companies_count_insert AFTER INSERT ON companies
 CREATE TRIGGER companies_count_delete AFTER DELETE ON companies
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
 
-INSERT INTO row_counts (name, shard, total) SELECT 'users', 0, count(*) FROM users;
-CREATE TRIGGER users_count_insert AFTER INSERT ON users
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
-CREATE TRIGGER users_count_delete AFTER DELETE ON users
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
+-- Rows that are deleted do not count.
+INSERT INTO row_counts (name, shard, total) SELECT 'users', 0, count(*) FROM users WHERE deleted_at IS NULL;
+CREATE FUNCTION count_users() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change BIGINT := 0;
+BEGIN
+    IF TG_OP <> 'DELETE' THEN
+        IF new.deleted_at IS NULL THEN
+            change := change + 1;
+        END IF;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        IF old.deleted_at IS NULL THEN
+            change := change - 1;
+        END IF;
+    END IF;
+    IF change <> 0 THEN
+        INSERT INTO row_counts (name, shard, total) VALUES ('users', pg_backend_pid() % 16, change)
+            ON CONFLICT (name, shard) DO UPDATE SET total = row_counts.total + excluded.total;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER users_count AFTER INSERT OR DELETE OR UPDATE OF deleted_at ON users
+    FOR EACH ROW EXECUTE FUNCTION count_users();
 
-INSERT INTO row_counts (name, shard, total) SELECT 'slices', 0, count(*) FROM slices;
-CREATE TRIGGER slices_count_insert AFTER INSERT ON slices
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
-CREATE TRIGGER slices_count_delete AFTER DELETE ON slices
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_rows();
+-- Rows that are being removed do not count.
+INSERT INTO row_counts (name, shard, total) SELECT 'slices', 0, count(*) FROM slices WHERE current_version >= 0;
+CREATE FUNCTION count_slices() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    change BIGINT := 0;
+BEGIN
+    IF TG_OP <> 'DELETE' THEN
+        IF new.current_version >= 0 THEN
+            change := change + 1;
+        END IF;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        IF old.current_version >= 0 THEN
+            change := change - 1;
+        END IF;
+    END IF;
+    IF change <> 0 THEN
+        INSERT INTO row_counts (name, shard, total) VALUES ('slices', pg_backend_pid() % 16, change)
+            ON CONFLICT (name, shard) DO UPDATE SET total = row_counts.total + excluded.total;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER slices_count AFTER INSERT OR DELETE OR UPDATE OF current_version ON slices
+    FOR EACH ROW EXECUTE FUNCTION count_slices();
 
 INSERT INTO row_counts (name, shard, total) SELECT 'subscriptions', 0, count(*) FROM subscriptions;
 CREATE TRIGGER subscriptions_count_insert AFTER INSERT ON subscriptions

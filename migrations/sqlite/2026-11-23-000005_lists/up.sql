@@ -15,19 +15,27 @@ CREATE TRIGGER companies_count_delete AFTER DELETE ON companies BEGIN
     UPDATE row_counts SET total = total - 1 WHERE name = 'companies';
 END;
 
-INSERT INTO row_counts (name, shard, total) SELECT 'users', 0, count(*) FROM users;
-CREATE TRIGGER users_count_insert AFTER INSERT ON users BEGIN
+-- Rows that are deleted do not count.
+INSERT INTO row_counts (name, shard, total) SELECT 'users', 0, count(*) FROM users WHERE deleted_at IS NULL;
+CREATE TRIGGER users_count_insert AFTER INSERT ON users WHEN new.deleted_at IS NULL BEGIN
     UPDATE row_counts SET total = total + 1 WHERE name = 'users';
 END;
-CREATE TRIGGER users_count_delete AFTER DELETE ON users BEGIN
+CREATE TRIGGER users_count_update AFTER UPDATE OF deleted_at ON users BEGIN
+    UPDATE row_counts SET total = total + (new.deleted_at IS NULL) - (old.deleted_at IS NULL) WHERE name = 'users';
+END;
+CREATE TRIGGER users_count_delete AFTER DELETE ON users WHEN old.deleted_at IS NULL BEGIN
     UPDATE row_counts SET total = total - 1 WHERE name = 'users';
 END;
 
-INSERT INTO row_counts (name, shard, total) SELECT 'slices', 0, count(*) FROM slices;
-CREATE TRIGGER slices_count_insert AFTER INSERT ON slices BEGIN
+-- Rows that are being removed do not count.
+INSERT INTO row_counts (name, shard, total) SELECT 'slices', 0, count(*) FROM slices WHERE current_version >= 0;
+CREATE TRIGGER slices_count_insert AFTER INSERT ON slices WHEN new.current_version >= 0 BEGIN
     UPDATE row_counts SET total = total + 1 WHERE name = 'slices';
 END;
-CREATE TRIGGER slices_count_delete AFTER DELETE ON slices BEGIN
+CREATE TRIGGER slices_count_update AFTER UPDATE OF current_version ON slices BEGIN
+    UPDATE row_counts SET total = total + (new.current_version >= 0) - (old.current_version >= 0) WHERE name = 'slices';
+END;
+CREATE TRIGGER slices_count_delete AFTER DELETE ON slices WHEN old.current_version >= 0 BEGIN
     UPDATE row_counts SET total = total - 1 WHERE name = 'slices';
 END;
 

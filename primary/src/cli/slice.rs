@@ -8,6 +8,7 @@ use shared::node::service::slice as service;
 use shared::store;
 use shared::store::StoreError;
 use shared::store::list::Selection;
+use shared::store::slice::Tagged;
 use shared::wire::Id;
 use shared::wire::slice::{CreateSlice, SLICE_TYPES};
 
@@ -88,7 +89,12 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
             let (views, _total) = node
                 .store
                 .read(|conn| -> Result<_, StoreError> {
-                    store::slice::list(conn, None, &Selection::all(&store::slice::COLUMNS))
+                    store::slice::list(
+                        conn,
+                        None,
+                        &Tagged::default(),
+                        &Selection::all(&store::slice::COLUMNS),
+                    )
                 })
                 .await?;
             let bytes: Vec<i64> = views.iter().map(|view| view.1.payload_bytes).collect();

@@ -27,6 +27,14 @@ const CHUNKS_AHEAD: usize = 4;
 
 type Chunks = Receiver<std::io::Result<Bytes>>;
 
+/// The reference's web-socket stub.
+///
+/// # Errors
+/// [`Error::Forbidden`] for an ordinary user.
+pub fn socket(node: &Node, who: &Principal) -> Result<(), Error> {
+    node.permit(who, Action::OpenSyncSocket).map(drop)
+}
+
 /// The caller's company's subscriptions with their slices. A Go receiver gets the hash over ids only: with metadata in
 /// it, its every sync fails (gap B1).
 ///

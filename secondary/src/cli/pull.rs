@@ -14,6 +14,7 @@ use shared::payload::Encoding;
 use shared::store::grain::GrainRow;
 use shared::store::list::Selection;
 use shared::store::slice::SliceRow;
+use shared::store::slice::Tagged;
 use shared::store::{self, StoreError};
 use shared::wire::Id;
 use shared::wire::grain::LEVEL_1;
@@ -80,7 +81,7 @@ async fn slices(secondary: &Secondary, only: Option<String>) -> Result<Vec<Slice
         .node
         .store
         .read(|conn| -> Result<_, StoreError> {
-            store::slice::list(conn, None, &Selection::all(&store::slice::COLUMNS))
+            store::slice::list(conn, None, &Tagged::default(), &Selection::all(&store::slice::COLUMNS))
         })
         .await?;
     Ok(views.into_iter().map(|view| view.0).collect())

@@ -103,6 +103,7 @@ pub async fn found(
         password: founding.admin_password,
         email: String::new(),
         phone: String::new(),
+        display_name: String::new(),
         company_id: server_id,
         role: Role::SuperAdmin.number(),
         active: Some(true),

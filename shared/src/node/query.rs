@@ -81,8 +81,7 @@ impl Query {
                 "desc" => true,
                 _ => return Err(Error::BadRequest("sort: the direction is asc or desc".to_owned())),
             };
-            let column =
-                columns.sortable(name.trim()).ok_or_else(|| unknown("sort", names(columns.sort)))?;
+            let column = columns.sortable(name.trim()).ok_or_else(|| unknown("sort", names(columns.sort)))?;
             if order.iter().all(|earlier| earlier.column.name != column.name) {
                 order.push(Order { column, descending });
             }
@@ -103,8 +102,7 @@ fn condition(columns: &Columns, item: &str) -> Result<(Column, Value), Error> {
     let (name, text) = item
         .split_once(':')
         .ok_or_else(|| Error::BadRequest("filter: write name:value,name:value".to_owned()))?;
-    let column =
-        columns.filterable(name.trim()).ok_or_else(|| unknown("filter", names(columns.filter)))?;
+    let column = columns.filterable(name.trim()).ok_or_else(|| unknown("filter", names(columns.filter)))?;
     let value = read(column.kind, text).ok_or_else(|| {
         Error::BadRequest(format!("filter={}: the value must be {}", column.name, describe(column.kind)))
     })?;

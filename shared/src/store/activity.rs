@@ -114,3 +114,11 @@ pub fn list(conn: &mut Connection, selection: &Selection) -> Result<(Vec<Activit
     };
     Ok((page, total))
 }
+
+/// Removes a record; `false` when there was none.
+///
+/// # Errors
+/// What SQL reports.
+pub fn delete(conn: &mut Connection, id: i64) -> Result<bool, StoreError> {
+    Ok(diesel::delete(activity::table.find(id)).execute(conn)? > 0)
+}

@@ -166,6 +166,7 @@ pub fn sync_users(conn: &mut Connection, ids: &[Id]) -> Result<Vec<(Id, i64)>, S
     Ok(users::table
         .filter(users::company_id.eq_any(ids.to_vec()))
         .filter(users::role.eq(super::user::SYNC_ROLE))
+        .filter(users::deleted_at.is_null())
         .select((users::company_id, users::id))
         .load(conn)?)
 }

@@ -24,6 +24,7 @@ pub mod setting;
 pub mod slice;
 pub mod subscription;
 pub mod sync_run;
+pub mod tag;
 mod types;
 pub mod user;
 pub mod version;

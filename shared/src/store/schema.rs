@@ -50,6 +50,8 @@ tables! {
         password_changed: Nullable<SqlTime>,
         created_at: SqlTime,
         updated_at: SqlTime,
+        display_name: Text,
+        deleted_at: Nullable<SqlTime>,
     }
     settings (id) {
         id: BigInt,
@@ -217,6 +219,17 @@ tables! {
         started_at: SqlTime,
         finished_at: Nullable<SqlTime>,
     }
+    tags (id) {
+        id: BigInt,
+        name: Text,
+        description: Text,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    slice_tags (slice_id, tag_id) {
+        slice_id: SqlId,
+        tag_id: BigInt,
+    }
 }
 
 diesel::joinable!(users -> companies (company_id));
@@ -225,6 +238,7 @@ diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(slice_versions -> slices (slice_id));
 diesel::joinable!(subscriptions -> slices (slice_id));
 diesel::joinable!(grains -> slices (slice_id));
+diesel::joinable!(slice_tags -> tags (tag_id));
 diesel::allow_tables_to_appear_in_same_query!(
     companies,
     users,
@@ -242,4 +256,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     activity,
     partners,
     sync_runs,
+    tags,
+    slice_tags,
 );

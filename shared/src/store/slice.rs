@@ -4,8 +4,9 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use super::count::{self, Counted};
+use super::grain::BATCH_ROWS;
 use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
-use super::schema::{slice_versions, slices, subscriptions};
+use super::schema::{grains, slice_tags, slice_versions, slices, subscriptions, tags};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -98,6 +99,16 @@ macro_rules! with_published {
     };
 }
 
+/// `current_version` of a slice that is being deleted: no version has it, so nobody reads anything of the slice.
+const RETIRED: i64 = -1;
+
+/// The slices that there are: those that are being deleted are none.
+macro_rules! living {
+    () => {
+        slices::table.filter(slices::current_version.gt(RETIRED))
+    };
+}
+
 /// Adds a slice. Its version must be added in the same transaction (see [`super::version::insert`]).
 ///
 /// # Errors
@@ -112,7 +123,7 @@ pub fn insert(conn: &mut Connection, row: &SliceRow) -> Result<(), StoreError> {
 /// # Errors
 /// What SQL reports.
 pub fn find(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
-    Ok(slices::table.find(id).first(conn).optional()?)
+    Ok(living!().filter(slices::id.eq(id)).first(conn).optional()?)
 }
 
 /// The slice with this id and its published version.
@@ -132,7 +143,7 @@ pub fn view(conn: &mut Connection, id: Id) -> Result<Option<SliceView>, StoreErr
 /// # Errors
 /// What SQL reports.
 pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow>, StoreError> {
-    Ok(slices::table.filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
+    Ok(living!().filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
 }
 
 /// What lists of slices offer.
@@ -184,13 +195,15 @@ pub fn position((row, published): &SliceView, column: &str) -> Value {
     }
 }
 
-/// A page of slices (only those with an active subscription of `subscriber`, if given), and how many there are.
+/// A page of slices (only those with an active subscription of `subscriber`, if given, and with these tags), and how
+/// many there are.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn list(
     conn: &mut Connection,
     subscriber: Option<Id>,
+    tagged: &Tagged,
     selection: &Selection,
 ) -> Result<(Vec<SliceView>, i64), StoreError> {
     macro_rules! query {
@@ -199,11 +212,18 @@ pub fn list(
             if let Some(company) = subscriber {
                 query = query.filter(slices::id.eq_any(subscribed_by(company)));
             }
+            if !tagged.any.is_empty() {
+                query = query.filter(slices::id.eq_any(with_tag(tagged.any.clone())));
+            }
+            for name in &tagged.all {
+                query = query.filter(slices::id.eq_any(with_tag(vec![name.clone()])));
+            }
             query
         }};
     }
     let page = page_of!(query!((slices::all_columns, PUBLISHED)), selection).load(conn)?;
-    let total = if subscriber.is_none() && selection.filter.is_empty() {
+    let is_all = subscriber.is_none() && tagged.any.is_empty() && tagged.all.is_empty();
+    let total = if is_all && selection.filter.is_empty() {
         count::of(conn, Counted::Slices)?
     } else {
         all_of!(query!(count_star()), selection).get_result(conn)?
@@ -241,8 +261,10 @@ fn subscribed_by(company: Id) -> _ {
 pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
     match conn {
         // BEGIN IMMEDIATE has locked out every other writer.
-        Connection::Sqlite(conn) => Ok(slices::table.find(id).first(conn).optional()?),
-        Connection::Postgres(conn) => Ok(slices::table.find(id).for_update().first(conn).optional()?),
+        Connection::Sqlite(conn) => Ok(living!().filter(slices::id.eq(id)).first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(living!().filter(slices::id.eq(id)).for_update().first(conn).optional()?)
+        }
     }
 }
 
@@ -348,4 +370,102 @@ pub fn rename(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Which tags the slices of a list must have.
+#[derive(Debug, Clone, Default)]
+pub struct Tagged {
+    /// At least one of these, if any is named.
+    pub any: Vec<String>,
+    /// Every one of these.
+    pub all: Vec<String>,
+}
+
+/// Ids of slices that have one of these tags.
+#[diesel::dsl::auto_type]
+fn with_tag(names: Vec<String>) -> _ {
+    slice_tags::table.inner_join(tags::table).filter(tags::name.eq_any(names)).select(slice_tags::slice_id)
+}
+
+/// Slices that have a tag, in the order of their names.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_tag(conn: &mut Connection, tag_id: i64) -> Result<Vec<SliceView>, StoreError> {
+    let with_tag = slice_tags::table.filter(slice_tags::tag_id.eq(tag_id)).select(slice_tags::slice_id);
+    Ok(with_published!()
+        .filter(slices::id.eq_any(with_tag))
+        .select((slices::all_columns, PUBLISHED))
+        .order((slices::name_key, slices::id))
+        .load(conn)?)
+}
+
+/// Takes a slice, whose row is held, out of everybody's sight and frees its name. [`purge`] removes what it holds.
+///
+/// # Errors
+/// What SQL reports.
+pub fn retire(conn: &mut Connection, id: Id, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(slices::table.find(id))
+        .set((
+            slices::current_version.eq(RETIRED),
+            // No name ends with a line end.
+            slices::name_key.eq(format!("deleted {id}\n")),
+            slices::allow_sync.eq(false),
+            slices::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Slices that are retired and not gone yet.
+///
+/// # Errors
+/// What SQL reports.
+pub fn retired(conn: &mut Connection) -> Result<Vec<Id>, StoreError> {
+    Ok(slices::table
+        .filter(slices::current_version.eq(RETIRED))
+        .order(slices::id)
+        .select(slices::id)
+        .load(conn)?)
+}
+
+/// Removes some of the grains of a retired slice, `rows` and about `bytes` of payload at most, and with the last of them
+/// the slice; `true` when it is gone.
+///
+/// # Errors
+/// What SQL reports.
+pub fn purge(conn: &mut Connection, id: Id, rows: i64, bytes: i64) -> Result<bool, StoreError> {
+    // Somebody else may have removed the last of it, and a new slice may have its id.
+    let retired = slices::table.find(id).filter(slices::current_version.eq(RETIRED)).select(slices::id);
+    let held: Option<Id> = match conn {
+        Connection::Sqlite(conn) => retired.first(conn).optional()?,
+        Connection::Postgres(conn) => retired.for_update().first(conn).optional()?,
+    };
+    if held.is_none() {
+        return Ok(true);
+    }
+    let found: Vec<(i64, i64)> = grains::table
+        .filter(grains::slice_id.eq(id))
+        .select((grains::row_id, grains::payload_bytes))
+        .limit(rows)
+        .load(conn)?;
+    if found.is_empty() {
+        // With its versions and metadata.
+        diesel::delete(slices::table.find(id)).execute(conn)?;
+        return Ok(true);
+    }
+    let mut total = 0_i64;
+    let some: Vec<i64> = found
+        .into_iter()
+        .take_while(|(_row, size)| {
+            let is_first = total == 0;
+            total = total.saturating_add((*size).max(1));
+            is_first || total <= bytes
+        })
+        .map(|(row, _size)| row)
+        .collect();
+    for batch in some.chunks(BATCH_ROWS) {
+        diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
+    }
+    Ok(false)
 }

@@ -172,6 +172,37 @@ pub fn grants(conn: &mut Connection, slice_id: Id, company_id: Id) -> Result<boo
     Ok(find_pair(conn, slice_id, company_id)?.is_some_and(|row| row.is_live()))
 }
 
+/// Takes the row for writing until the transaction ends.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<SubscriptionRow>, StoreError> {
+    match conn {
+        // BEGIN IMMEDIATE has locked out every other writer.
+        Connection::Sqlite(conn) => Ok(subscriptions::table.find(id).first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(subscriptions::table.find(id).for_update().first(conn).optional()?)
+        }
+    }
+}
+
+/// Writes name, description and the own side's switch.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the name exists.
+pub fn update(conn: &mut Connection, row: &SubscriptionRow) -> Result<(), StoreError> {
+    diesel::update(subscriptions::table.find(row.id))
+        .set((
+            subscriptions::name.eq(&row.name),
+            subscriptions::name_key.eq(&row.name_key),
+            subscriptions::description.eq(&row.description),
+            subscriptions::active.eq(row.active),
+            subscriptions::updated_at.eq(row.updated_at),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Switches a subscription on or off.
 ///
 /// # Errors

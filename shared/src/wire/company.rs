@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::patch::Patch;
 use super::user::User;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
@@ -59,15 +60,23 @@ pub struct CreateCompany {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateCompany {
     /// At least 3 characters.
-    pub name: Option<String>,
-    /// Base URL of its server.
-    pub sync_addr: Option<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub name: Patch<String>,
+    /// Base URL of its server; may be empty.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub sync_addr: Patch<String>,
     /// Whether it may log in.
-    pub active: Option<bool>,
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    pub active: Patch<bool>,
     /// Write-only, on a secondary: the key for this primary.
-    #[schema(value_type = String)]
-    pub sync_api_key: Option<Secret>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub sync_api_key: Patch<Secret>,
     /// Never writable.
     #[schema(ignore)]
-    pub sync_user_id: Option<serde_json::Value>,
+    #[serde(default)]
+    pub sync_user_id: Patch<serde_json::Value>,
 }

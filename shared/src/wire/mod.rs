@@ -9,10 +9,14 @@ pub mod error;
 pub mod grain;
 mod id;
 pub mod page;
+pub mod password;
+pub mod patch;
 pub mod server;
+pub mod setting;
 pub mod slice;
 pub mod subscription;
 pub mod sync;
+pub mod tag;
 mod time;
 pub mod user;
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::company::Company;
+use super::patch::Patch;
 use super::{Id, Timestamp, never};
 
 /// What a Go peer accepts: its database has an enum.
@@ -97,6 +98,39 @@ pub struct CreateSlice {
     /// Key/value pairs.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+}
+
+/// Body of `PATCH /v1/slices/:id`: what is absent stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct UpdateSlice {
+    /// At least 3 characters.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub name: Patch<String>,
+    /// One of [`SLICE_TYPES`].
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub slice_type: Patch<String>,
+    /// Whether it may be synced.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    pub allow_sync: Patch<bool>,
+    /// The whole map; waits in the draft for the next publication.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    #[serde(default)]
+    pub metadata: Patch<BTreeMap<String, String>>,
+    /// Computed: not writable.
+    #[schema(ignore)]
+    #[serde(default)]
+    pub content_hash: Patch<serde_json::Value>,
+    /// Computed: not writable.
+    #[schema(ignore)]
+    #[serde(default)]
+    pub content_count: Patch<serde_json::Value>,
+    /// Computed: not writable.
+    #[schema(ignore)]
+    #[serde(default)]
+    pub content_date: Patch<serde_json::Value>,
 }
 
 /// A pair as `GET /v1/slices/metadata/:id` lists it. (The reference says `val`.)

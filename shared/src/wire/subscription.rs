@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::company::Company;
+use super::patch::Patch;
 use super::slice::Slice;
 use super::{Id, Timestamp, never};
 
@@ -62,4 +63,69 @@ pub struct CreateSubscription {
     /// Whether it starts now.
     #[serde(default)]
     pub active: bool,
+}
+
+/// Body of `PUT /v1/subs/:id`: the reference wants the first three.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct PutSubscription {
+    /// The id in the path.
+    #[serde(default)]
+    pub sub_id: Id,
+    /// As it is: a subscription keeps its slice.
+    #[serde(default)]
+    pub slice_id: Id,
+    /// As it is: a subscription keeps its company.
+    #[serde(default)]
+    pub company_id: Id,
+    /// At least 3 characters.
+    pub name: Option<String>,
+    /// May be empty.
+    pub description: Option<String>,
+    /// The own side's switch.
+    pub active: Option<bool>,
+}
+
+/// Body of `PATCH /v1/subs/:id`: what is absent stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct UpdateSubscription {
+    /// The id in the path.
+    #[schema(value_type = Option<Id>)]
+    #[serde(default)]
+    pub sub_id: Patch<Id>,
+    /// As it is: a subscription keeps its slice.
+    #[schema(value_type = Option<Id>)]
+    #[serde(default)]
+    pub slice_id: Patch<Id>,
+    /// As it is: a subscription keeps its company.
+    #[schema(value_type = Option<Id>)]
+    #[serde(default)]
+    pub company_id: Patch<Id>,
+    /// At least 3 characters.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub name: Patch<String>,
+    /// May be empty.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub description: Patch<String>,
+    /// The own side's switch.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    pub active: Patch<bool>,
+}
+
+impl From<PutSubscription> for UpdateSubscription {
+    fn from(put: PutSubscription) -> Self {
+        fn given<T>(member: Option<T>) -> Patch<T> {
+            member.map_or(Patch::Absent, Patch::Value)
+        }
+        Self {
+            sub_id: Patch::Value(put.sub_id),
+            slice_id: Patch::Value(put.slice_id),
+            company_id: Patch::Value(put.company_id),
+            name: given(put.name),
+            description: given(put.description),
+            active: given(put.active),
+        }
+    }
 }

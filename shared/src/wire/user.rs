@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::patch::Patch;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
 
@@ -17,7 +18,7 @@ pub enum Role {
     CompanyAdmin,
     /// 200: the machine user of a company.
     Sync,
-    /// 300: an ordinary user; his own row.
+    /// 300: an ordinary user; its own row and nothing else.
     User,
 }
 
@@ -66,6 +67,9 @@ pub struct User {
     pub first_name: String,
     /// Family name.
     pub last_name: String,
+    /// What the user wants to be called; absent if nothing. Not known to the reference.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
     /// Unique ignoring case.
     pub username: String,
     /// Unique ignoring case.
@@ -83,7 +87,7 @@ pub struct User {
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub password_changed: Option<Timestamp>,
-    /// 100, 110, 120 or 200.
+    /// 100, 110, 120, 200 or 300.
     pub role: i64,
     /// Whom it belongs to.
     pub company_id: Id,
@@ -106,7 +110,7 @@ pub struct CreateUser {
     /// Required.
     #[serde(default)]
     pub last_name: String,
-    /// At least 3 characters of `A-Z a-z 0-9 _ ~ . -`.
+    /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`.
     #[serde(default)]
     pub username: String,
     /// See the password policy.
@@ -123,10 +127,13 @@ pub struct CreateUser {
     /// May be empty.
     #[serde(default)]
     pub phone: String,
+    /// May be empty.
+    #[serde(default)]
+    pub display_name: String,
     /// The caller's own, unless he is staff.
     #[serde(default)]
     pub company_id: Id,
-    /// 100, 110, 120 or 200; must be weaker than the caller's.
+    /// 100, 110, 120, 200 or 300; must be weaker than the caller's.
     #[serde(default)]
     pub role: i64,
     /// The reference creates users active whatever this says; so do we unless it is `false`.
@@ -137,19 +144,35 @@ pub struct CreateUser {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateUser {
     /// At least 2 characters.
-    pub first_name: Option<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub first_name: Patch<String>,
     /// At least 2 characters.
-    pub last_name: Option<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub last_name: Patch<String>,
     /// Unique ignoring case.
-    pub email: Option<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub email: Patch<String>,
     /// May be empty.
-    pub phone: Option<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub phone: Patch<String>,
+    /// May be empty.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub display_name: Patch<String>,
     /// Whether it may log in; staff only.
-    pub active: Option<bool>,
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    pub active: Patch<bool>,
     /// Not writable here.
     #[schema(ignore)]
-    pub role: Option<serde_json::Value>,
+    #[serde(default)]
+    pub role: Patch<serde_json::Value>,
     /// Not writable here.
     #[schema(ignore)]
-    pub company_id: Option<serde_json::Value>,
+    #[serde(default)]
+    pub company_id: Patch<serde_json::Value>,
 }

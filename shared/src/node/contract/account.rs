@@ -10,7 +10,9 @@ use crate::wire::api_key::{ApiKey, ApiKeyInfo, MintRequest};
 use crate::wire::auth::{AuthToken, Login, RefreshedToken};
 use crate::wire::company::{Company, CreateCompany, UpdateCompany};
 use crate::wire::connection::{Connect, Connected, Rotated};
+use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
 use crate::wire::server::Server;
+use crate::wire::setting::{Setting, WriteSetting};
 use crate::wire::user::{CreateUser, UpdateUser, User};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -19,6 +21,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(companies());
     all.extend(servers());
     all.extend(users());
+    all.extend(settings());
     all
 }
 
@@ -211,5 +214,60 @@ fn users() -> Vec<Operation> {
             .answers::<User>()
             .refuses(&[409]),
         USERS.may(Action::DeleteUser, "deleteUser", (Method::DELETE, "/v1/users/{user_id}"), "Remove a user"),
+        USERS
+            .may(
+                Action::ChangePassword,
+                "changePassword",
+                (Method::PATCH, "/v1/password/{user_id}"),
+                "Change a password",
+            )
+            .about("With the old one. Ends every other session of the user.")
+            .takes::<ChangePassword>(json!({
+                "old_password": "a long pass phrase", "new_password": "another long pass phrase",
+                "new_password_confirm": "another long pass phrase",
+            }))
+            .refuses(&[409]),
+        USERS
+            .may(
+                Action::ResetPassword,
+                "resetPassword",
+                (Method::POST, "/v1/users/{user_id}/password"),
+                "Set somebody's password",
+            )
+            .about("Without `new_password` the server makes one and shows it this once. Ends every session of the user.")
+            .takes_optional::<ResetPassword>(json!({ "new_password": "another long pass phrase" }))
+            .answers::<PasswordReset>()
+            .refuses(&[409]),
+    ]
+}
+
+const SETTINGS: Resource = Resource("Settings");
+
+fn settings() -> Vec<Operation> {
+    let body = || json!({ "server_role": "primary", "server_id": "10000000-0000-4000-8000-000000000000" });
+    let replace = SETTINGS
+        .may(
+            Action::ChangeSettings,
+            "replaceSettings",
+            (Method::PUT, "/v1/settings"),
+            "Say again what the server is",
+        )
+        .about("Role and company of a server are fixed when it is made: anything else is 409.")
+        .takes::<WriteSetting>(body())
+        .answers::<Setting>()
+        .refuses(&[409]);
+    let at_v1 = replace.also("replaceSettingsAtV1", "/v1");
+    vec![
+        SETTINGS
+            .may(Action::ViewSettings, "viewSettings", (Method::GET, "/v1/settings"), "What the server is")
+            .answers::<Setting>(),
+        SETTINGS
+            .may(Action::ChangeSettings, "createSettings", (Method::POST, "/v1/settings"), "Always 409")
+            .about("A server that runs has its settings already.")
+            .takes::<WriteSetting>(body())
+            .creates::<Setting>()
+            .refuses(&[409]),
+        replace,
+        at_v1,
     ]
 }

@@ -8,14 +8,16 @@ use crate::node::permission::Action;
 use crate::node::service;
 use crate::wire::activity::{Activity, CreateActivity};
 use crate::wire::grain::{CreateGrain, Grain};
-use crate::wire::slice::{CreateSlice, MetadataPair, Slice};
-use crate::wire::subscription::{CreateSubscription, Subscription};
+use crate::wire::slice::{CreateSlice, MetadataPair, Slice, UpdateSlice};
+use crate::wire::subscription::{CreateSubscription, PutSubscription, Subscription, UpdateSubscription};
+use crate::wire::tag::{CreateTag, Tag, UpdateTag};
 
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = slices();
     all.extend(grains());
     all.extend(subscriptions());
     all.extend(activity());
+    all.extend(tags());
     all
 }
 
@@ -25,6 +27,8 @@ fn slices() -> Vec<Operation> {
     vec![
         SLICES
             .may(Action::ListSlices, "listSlices", (Method::GET, "/v1/slices"), "List slices")
+            .text("tags", "With at least one of these tags, divided by commas; staff only.", "hot_items,new")
+            .text("tags-all", "With all of these tags; staff only.", "hot_items,new")
             .lists::<Slice>(&service::slice::COLUMNS),
         SLICES
             .may(Action::CreateSlice, "createSlice", (Method::POST, "/v1/slices"), "Add a slice")
@@ -80,6 +84,26 @@ fn slices() -> Vec<Operation> {
             .may(Action::ViewSlice, "viewSlice", (Method::GET, "/v1/slices/{slice_id}"), "A slice")
             .about("With its metadata and subscribers.")
             .answers::<Slice>(),
+        SLICES
+            .may(
+                Action::UpdateSlice,
+                "updateSlice",
+                (Method::PATCH, "/v1/slices/{slice_id}"),
+                "Change a slice",
+            )
+            .about("Metadata is replaced as a whole, in the draft: it is published by `refresh`.")
+            .takes::<UpdateSlice>(json!({ "name": "Brake Pads, Premium" }))
+            .answers::<Slice>()
+            .refuses(&[409]),
+        SLICES
+            .may(
+                Action::DeleteSlice,
+                "deleteSlice",
+                (Method::DELETE, "/v1/slices/{slice_id}"),
+                "Remove a slice with all it holds",
+            )
+            .about("409 while somebody subscribes to it.")
+            .refuses(&[409]),
     ]
 }
 
@@ -174,6 +198,33 @@ fn subscriptions() -> Vec<Operation> {
                 "A subscription",
             )
             .answers::<Subscription>(),
+        SUBSCRIPTIONS
+            .may(
+                Action::UpdateSubscription,
+                "replaceSubscription",
+                (Method::PUT, "/v1/subs/{subscription_id}"),
+                "Change a subscription, as the reference does",
+            )
+            .takes::<PutSubscription>(json!({
+                "sub_id": "19c3b5bc-4337-4ac1-b39e-9b9de682c9a7",
+                "slice_id": "2bea8308-1840-4802-ad38-72b53e31594c",
+                "company_id": "20000000-0000-4000-8000-000000000000", "active": false,
+            }))
+            .answers::<Subscription>()
+            .refuses(&[409]),
+        SUBSCRIPTIONS
+            .may(
+                Action::UpdateSubscription,
+                "updateSubscription",
+                (Method::PATCH, "/v1/subs/{subscription_id}"),
+                "Change a subscription",
+            )
+            .about(
+                "It keeps its slice and its company. On a secondary `active` is the receiver's own switch.",
+            )
+            .takes::<UpdateSubscription>(json!({ "active": false }))
+            .answers::<Subscription>()
+            .refuses(&[409]),
         SUBSCRIPTIONS.may(
             Action::DeleteSubscription,
             "deleteSubscription",
@@ -215,5 +266,44 @@ fn activity() -> Vec<Operation> {
                 "A record",
             )
             .answers::<Activity>(),
+        ACTIVITY.may(
+            Action::DeleteActivity,
+            "deleteActivity",
+            (Method::DELETE, "/v1/activity/{activity_id}"),
+            "Remove a record",
+        ),
+    ]
+}
+
+const TAGS: Resource = Resource("Tags");
+
+fn tags() -> Vec<Operation> {
+    vec![
+        TAGS.may(Action::ListTags, "listTags", (Method::GET, "/v1/tags"), "List tags")
+            .lists::<Tag>(&service::tag::COLUMNS),
+        TAGS.may(Action::CreateTag, "createTag", (Method::POST, "/v1/tags"), "Add a tag")
+            .about("Its name becomes lower case; spaces and commas become `_`.")
+            .takes::<CreateTag>(json!({ "name": "hot_items", "description": "What sells best" }))
+            .creates::<Tag>()
+            .refuses(&[409]),
+        TAGS.may(Action::ViewTag, "viewTag", (Method::GET, "/v1/tags/{tag_id}"), "A tag with its slices")
+            .answers::<Tag>(),
+        TAGS.may(Action::UpdateTag, "updateTag", (Method::PATCH, "/v1/tags/{tag_id}"), "Change a tag")
+            .takes::<UpdateTag>(json!({ "description": "What sells best this year" }))
+            .answers::<Tag>()
+            .refuses(&[409]),
+        TAGS.may(Action::DeleteTag, "deleteTag", (Method::DELETE, "/v1/tags/{tag_id}"), "Remove a tag"),
+        TAGS.may(
+            Action::AssignTag,
+            "assignTag",
+            (Method::POST, "/v1/tags/{tag_id}/slices/{slice_id}"),
+            "Put a tag on a slice",
+        ),
+        TAGS.may(
+            Action::AssignTag,
+            "unassignTag",
+            (Method::DELETE, "/v1/tags/{tag_id}/slices/{slice_id}"),
+            "Take a tag off a slice",
+        ),
     ]
 }

@@ -48,8 +48,8 @@ pub async fn update(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let id = path_id(&id, "company")?;
-    let body: UpdateCompany = body::read(&request, payload, body::SMALL).await?;
-    if body.sync_api_key.as_ref().is_some_and(|key| !key.is_empty()) {
+    let body: UpdateCompany = body::read_patch(&request, payload, body::SMALL).await?;
+    if body.sync_api_key.value().is_some_and(|key| !key.is_empty()) {
         node.permit(&who, Action::UpdateCompany)?.admits_company(id)?;
         return Err(Error::ForbiddenMember("sync_api_key"));
     }

@@ -7,8 +7,11 @@ mod company;
 mod grain;
 mod login;
 mod openapi;
+mod password;
+mod setting;
 mod slice;
 mod subscription;
+mod tag;
 mod user;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -39,6 +42,12 @@ pub fn shared() -> Routes {
         .on("viewUser", user::view)
         .on("updateUser", user::update)
         .on("deleteUser", user::delete)
+        .on("changePassword", password::change)
+        .on("resetPassword", password::reset)
+        .on("viewSettings", setting::view)
+        .on("createSettings", setting::create)
+        .on("replaceSettings", setting::update)
+        .on("replaceSettingsAtV1", setting::update)
         .on("listSlices", slice::list)
         .on("createSlice", slice::create)
         .on("viewSliceByName", slice::view_by_name)
@@ -47,6 +56,8 @@ pub fn shared() -> Routes {
         .on("lockSlice", slice::lock)
         .on("unlockSlice", slice::unlock)
         .on("viewSlice", slice::view)
+        .on("updateSlice", slice::update)
+        .on("deleteSlice", slice::delete)
         .on("listGrains", grain::list)
         .on("createGrain", grain::create)
         .on("listGrainsOfSlice", grain::list_by_slice)
@@ -57,12 +68,22 @@ pub fn shared() -> Routes {
         .on("createSubscription", subscription::create)
         .on("viewSubscriptionByName", subscription::view_by_name)
         .on("viewSubscription", subscription::view)
+        .on("replaceSubscription", subscription::replace)
+        .on("updateSubscription", subscription::update)
         .on("deleteSubscription", subscription::delete)
         .on("listSubscriptionsOfCompany", subscription::list_of_company)
         .on("viewSubscriptionOfCompany", subscription::view_pair)
         .on("listActivity", activity::list)
         .on("recordActivity", activity::create)
         .on("viewActivity", activity::view)
+        .on("deleteActivity", activity::delete)
+        .on("listTags", tag::list)
+        .on("createTag", tag::create)
+        .on("viewTag", tag::view)
+        .on("updateTag", tag::update)
+        .on("deleteTag", tag::delete)
+        .on("assignTag", tag::assign)
+        .on("unassignTag", tag::unassign)
         .on("openapi", openapi::json)
 }
 

@@ -16,6 +16,8 @@ use crate::wire::subscription::Subscription;
 
 pub use crate::store::activity::COLUMNS;
 
+const MISSING: Error = Error::NotFound("Activity does not exist.");
+
 /// Adds a record of the caller's company; of any for staff.
 ///
 /// # Errors
@@ -77,11 +79,16 @@ pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<Activ
 /// [`Error::Forbidden`] but for staff, [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<Activity, Error> {
     node.permit(who, Action::ViewActivity)?;
-    node.store
-        .read(move |conn| {
-            store::activity::find(conn, id)?.map(to_wire).ok_or(Error::NotFound("Activity does not exist."))
-        })
-        .await
+    node.store.read(move |conn| store::activity::find(conn, id)?.map(to_wire).ok_or(MISSING)).await
+}
+
+/// Removes a record.
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff, [`Error::NotFound`].
+pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
+    node.permit(who, Action::DeleteActivity)?;
+    node.store.write(move |conn| if store::activity::delete(conn, id)? { Ok(()) } else { Err(MISSING) }).await
 }
 
 /// The subscriptions that records tell of, where these still exist.

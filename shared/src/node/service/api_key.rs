@@ -295,6 +295,7 @@ fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timesta
             role: Role::Sync.number(),
             created_at: now,
             updated_at: now,
+            display_name: String::new(),
         },
     )?;
     Ok(user.id)

@@ -123,9 +123,9 @@ pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<Compa
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::ForbiddenMember`], [`Error::NotFound`], [`Error::Conflict`].
 pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -> Result<Company, Error> {
     let mut rules = Rules::default();
-    if let Some(name) = body.name.as_deref().filter(|name| !name.is_empty()) {
-        rules.name("Name", name.trim(), 3);
-    }
+    rules.patched_name("Name", &body.name, 3);
+    rules.not_null("Active", &body.active);
+    rules.not_null("SyncAPIKey", &body.sync_api_key);
     rules.check()?;
     node.permit(who, Action::UpdateCompany)?.admits_company(id)?;
     if body.sync_user_id.is_some() {
@@ -139,7 +139,7 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
     if body.sync_addr.is_some() && node.server.server_role == ServerRole::Secondary {
         who.may(Action::PlacePrimary)?;
     }
-    if body.active == Some(false) && id == node.server_id() {
+    if body.active.value() == Some(&false) && id == node.server_id() {
         return Err(Error::Conflict(
             "this company owns the server: switched off, it would lock everybody out".to_owned(),
         ));
@@ -148,18 +148,15 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
     node.store
         .write(move |conn| {
             let mut row = store::company::find_for_update(conn, id)?.ok_or(MISSING)?;
-            if let Some(name) = body.name.filter(|name| !name.is_empty()) {
-                no_nul("Name", &name)?;
+            if let Some(name) = body.name.value() {
+                no_nul("Name", name)?;
                 row.name_key = name_key(name.trim());
                 row.name = name.trim().to_owned();
             }
-            if let Some(addr) = body.sync_addr {
-                indexable("SyncAddr", &addr)?;
-                row.sync_addr = address(&addr);
-            }
-            if let Some(active) = body.active {
-                row.active = active;
-            }
+            let addr = body.sync_addr.or(row.sync_addr.unwrap_or_default());
+            indexable("SyncAddr", &addr)?;
+            row.sync_addr = address(&addr);
+            row.active = body.active.or(row.active);
             row.updated_at = now;
             refuse_taken(conn, &row)?;
             store::company::update(conn, &row)?;
@@ -168,20 +165,24 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
         .await
 }
 
-/// Removes a company that has neither users nor subscriptions, and from which no slice came.
+/// Removes a company that has neither users nor subscriptions, and from which no slice came. Users that were deleted
+/// before do not keep it.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Conflict`].
 pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     node.permit(who, Action::DeleteCompany)?;
     node.store
-        .write(move |conn| match store::company::delete(conn, id) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(MISSING),
-            Err(StoreError::Reference(_)) => Err(Error::Conflict(
-                "Company has users, subscriptions or slices: delete them first.".to_owned(),
-            )),
-            Err(other) => Err(other.into()),
+        .write(move |conn| {
+            store::user::forget_deleted(conn, id)?;
+            match store::company::delete(conn, id) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(MISSING),
+                Err(StoreError::Reference(_)) => Err(Error::Conflict(
+                    "Company has users, subscriptions or slices: delete them first.".to_owned(),
+                )),
+                Err(other) => Err(other.into()),
+            }
         })
         .await
 }

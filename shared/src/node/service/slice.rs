@@ -10,6 +10,7 @@ use crate::node::permission::{Action, Scope};
 use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
+pub use crate::store::slice::Tagged;
 use crate::store::slice::{SliceRow, SliceView};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::page::Page;
@@ -126,7 +127,7 @@ pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<
         .await
 }
 
-fn in_full(
+pub(super) fn in_full(
     conn: &mut Connection,
     who: &Principal,
     scope: Scope,
@@ -138,7 +139,7 @@ fn in_full(
     embed(conn, who, scope, view, now)
 }
 
-fn embed(
+pub(super) fn embed(
     conn: &mut Connection,
     who: &Principal,
     scope: Scope,
@@ -164,12 +165,15 @@ fn embed(
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine.
-pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<Slice>, Error> {
+pub async fn list(node: &Node, who: &Principal, list: List, tagged: Tagged) -> Result<Page<Slice>, Error> {
     let scope = node.permit(who, Action::ListSlices)?;
+    if !(tagged.any.is_empty() && tagged.all.is_empty()) {
+        node.permit(who, Action::FindSlicesByTag)?;
+    }
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
-            let (views, total) = store::slice::list(conn, scope.company(), &list.selection)?;
+            let (views, total) = store::slice::list(conn, scope.company(), &tagged, &list.selection)?;
             let mut page = list.page(views, total, store::slice::position, |views| {
                 views.into_iter().map(|view| embed(conn, &who, scope, view, now)).collect()
             })?;

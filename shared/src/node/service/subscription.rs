@@ -8,8 +8,9 @@ use crate::store::company::name_key;
 use crate::store::subscription::SubscriptionRow;
 use crate::store::{self, Connection};
 use crate::wire::page::Page;
+use crate::wire::patch::Patch;
 use crate::wire::server::ServerRole;
-use crate::wire::subscription::{CreateSubscription, Subscription};
+use crate::wire::subscription::{CreateSubscription, Subscription, UpdateSubscription};
 use crate::wire::{Id, Timestamp};
 
 pub use crate::store::subscription::COLUMNS;
@@ -60,7 +61,8 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
     };
     node.store
         .write(move |conn| {
-            if store::slice::find(conn, row.slice_id)?.is_none() {
+            // Held, so that it is not deleted meanwhile.
+            if store::slice::find_for_update(conn, row.slice_id)?.is_none() {
                 return Err(Error::BadRequest("unknown slice".to_owned()));
             }
             if store::company::find(conn, row.company_id)?.is_none() {
@@ -168,6 +170,69 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     node.permit(who, Action::DeleteSubscription)?;
     node.store
         .write(move |conn| if store::subscription::delete(conn, id)? { Ok(()) } else { Err(MISSING) })
+        .await
+}
+
+/// Changes what the body names. A primary's staff changes name, description and whether it is active. On a secondary the
+/// primary says what a subscription is called; staff has its own switch. A partner has none on a primary: the
+/// publisher decides there who gets what, and what he has switched off must not be switched on by somebody else.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`] but for staff, [`Error::ForbiddenMember`], [`Error::NotFound`],
+/// [`Error::BadRequest`] for another id than the one asked for, [`Error::Conflict`] for another slice or company.
+pub async fn update(
+    node: &Node,
+    who: &Principal,
+    id: Id,
+    body: UpdateSubscription,
+) -> Result<Subscription, Error> {
+    let mut rules = Rules::default();
+    for (field, member) in
+        [("SubID", &body.sub_id), ("SliceID", &body.slice_id), ("CompanyID", &body.company_id)]
+    {
+        rules.not_null(field, member);
+        rules.required(field, member.value().is_none_or(|id| !id.is_nil()));
+    }
+    rules.patched_name("Name", &body.name, 3);
+    rules.not_null("Active", &body.active);
+    rules.check()?;
+    no_nul("Name", body.name.value().map_or("", String::as_str))?;
+    no_nul("Description", body.description.value().map_or("", String::as_str))?;
+    if body.sub_id.value().is_some_and(|other| *other != id) {
+        return Err(Error::BadRequest("sub_id is not the id in the path".to_owned()));
+    }
+    node.permit(who, Action::UpdateSubscription)?;
+    let (now, role) = (node.clock.now(), node.server.server_role);
+    node.store
+        .write(move |conn| {
+            let mut row = store::subscription::find_for_update(conn, id)?.ok_or(MISSING)?;
+            let is_other = |member: &Patch<Id>, own: Id| member.value().is_some_and(|id| *id != own);
+            if is_other(&body.slice_id, row.slice_id) || is_other(&body.company_id, row.company_id) {
+                return Err(Error::Conflict(
+                    "a subscription keeps its slice and its company: make another one".to_owned(),
+                ));
+            }
+            let name = body.name.value().map_or(row.name.as_str(), |name| name.trim()).to_owned();
+            let description = body.description.or(row.description.clone());
+            if role == ServerRole::Secondary {
+                if name != row.name {
+                    return Err(Error::ForbiddenMember("name"));
+                }
+                if description != row.description {
+                    return Err(Error::ForbiddenMember("description"));
+                }
+            }
+            if store::subscription::find_by_name(conn, &name)?.is_some_and(|other| other.id != id) {
+                return Err(Error::Conflict("Subscription name already exists.".to_owned()));
+            }
+            row.name_key = name_key(&name);
+            row.name = name;
+            row.description = description;
+            row.active = body.active.or(row.active);
+            row.updated_at = now;
+            store::subscription::update(conn, &row)?;
+            embed(conn, row, now)
+        })
         .await
 }
 

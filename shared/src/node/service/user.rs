@@ -7,14 +7,14 @@ use crate::node::permission::Action;
 use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
-use crate::store::{self, Connection};
+use crate::store::{self, Connection, StoreError};
 use crate::wire::Timestamp;
 use crate::wire::page::Page;
 use crate::wire::user::{CreateUser, Role, UpdateUser, User};
 
 pub use crate::store::user::COLUMNS;
 
-const MISSING: Error = Error::NotFound("User does not exist.");
+pub(super) const MISSING: Error = Error::NotFound("User does not exist.");
 const TAKEN: &str = "Username or email already exists.";
 const MAX_USERNAME: usize = 30;
 
@@ -26,7 +26,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
     let mut rules = Rules::default();
     rules.required("FirstName", !body.first_name.is_empty());
     rules.required("LastName", !body.last_name.is_empty());
-    rules.name("Username", &body.username, 3);
+    rules.name("Username", &body.username, 1);
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.required("Password", !body.password.is_empty());
     rules.required("PasswordConfirm", !body.password_confirm.is_empty());
@@ -81,7 +81,7 @@ pub async fn prepare(
     role: Role,
 ) -> Result<NewUser, Error> {
     let mut rules = Rules::default();
-    rules.name("Username", &body.username, 3);
+    rules.name("Username", &body.username, 1);
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.check()?;
     for (field, text) in [
@@ -89,10 +89,18 @@ pub async fn prepare(
         ("LastName", &body.last_name),
         ("Email", &body.email),
         ("Phone", &body.phone),
+        ("DisplayName", &body.display_name),
     ] {
         indexable(field, text)?;
     }
-    let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, server_name];
+    let own = [
+        body.username.as_str(),
+        &body.email,
+        &body.first_name,
+        &body.last_name,
+        &body.display_name,
+        server_name,
+    ];
     let password = passwords.policy().check(body.password, &own).map_err(|rejected| match rejected {
         Rejected::TooShort => {
             Error::Invalid(vec!["Password's value or length is less than allowed".to_owned()])
@@ -115,6 +123,7 @@ pub async fn prepare(
         role: role.number(),
         created_at: now,
         updated_at: now,
+        display_name: body.display_name,
     })
 }
 
@@ -183,13 +192,23 @@ pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<User>
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::ForbiddenMember`], [`Error::NotFound`], [`Error::Conflict`].
 pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> Result<User, Error> {
     let mut rules = Rules::default();
-    for (field, text) in [("FirstName", &body.first_name), ("LastName", &body.last_name)] {
-        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
-            rules.min(field, text, 2);
-            indexable(field, text)?;
-        }
+    rules.patched_name("FirstName", &body.first_name, 2);
+    rules.patched_name("LastName", &body.last_name, 2);
+    rules.not_null("Email", &body.email);
+    if let Some(email) = body.email.value() {
+        rules.holds(is_email(email), "Email failed on email validation");
     }
+    rules.not_null("Active", &body.active);
     rules.check()?;
+    for (field, patch) in [
+        ("FirstName", &body.first_name),
+        ("LastName", &body.last_name),
+        ("Email", &body.email),
+        ("Phone", &body.phone),
+        ("DisplayName", &body.display_name),
+    ] {
+        indexable(field, patch.value().map_or("", String::as_str))?;
+    }
     node.permit(who, Action::UpdateUser)?.admits_user(id)?;
     if body.role.is_some() {
         return Err(Error::ForbiddenMember("role"));
@@ -205,12 +224,11 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
         .write(move |conn| {
             let mut row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
             require_weaker_or_self(&who, &row)?;
-            let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-            row.first_name = given(body.first_name).unwrap_or(row.first_name);
-            row.last_name = given(body.last_name).unwrap_or(row.last_name);
-            row.phone = body.phone.unwrap_or(row.phone);
-            indexable("Phone", &row.phone)?;
-            let active = body.active.unwrap_or(row.active);
+            row.first_name = body.first_name.or(row.first_name);
+            row.last_name = body.last_name.or(row.last_name);
+            row.phone = body.phone.or(row.phone);
+            row.display_name = body.display_name.or(row.display_name);
+            let active = body.active.or(row.active);
             if row.active && !active {
                 refuse_last_super_admin(conn, &row)?;
                 // What was issued before must not come back with the account.
@@ -218,14 +236,10 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
                 store::session::end_all(conn, row.id, now)?;
             }
             row.active = active;
-            if let Some(email) = given(body.email) {
-                if !is_email(&email) {
-                    return Err(Error::Invalid(vec!["Email failed on email validation".to_owned()]));
-                }
-                indexable("Email", &email)?;
+            if body.email.is_some() {
+                row.email = body.email.or(row.email);
                 // Sync users all have the same one.
-                row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&email));
-                row.email = email;
+                row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&row.email));
             }
             row.updated_at = now;
             refuse_taken(conn, &row.username, row.email_key.as_deref(), Some(row.id))?;
@@ -235,21 +249,29 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
         .await
 }
 
-/// Removes a user weaker than the caller, of a company he rules.
+/// Removes a user weaker than the caller, of a company he rules. The row stays, so that the id names nobody else; name
+/// and e-mail are free, and what was issued to the user ends.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`].
 pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
     let scope = node.permit(who, Action::DeleteUser)?;
-    let who = who.clone();
+    let (now, who) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn| {
-            let row = store::user::find(conn, id)?.ok_or(MISSING)?;
+            let company_id = store::user::find(conn, id)?.ok_or(MISSING)?.company_id;
+            // A mint takes it first, too: no key may be made for a machine that is going.
+            store::company::find_for_update(conn, company_id)?;
+            let row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
             scope.admits_company(row.company_id)?;
             if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
                 return Err(Error::Forbidden);
             }
-            store::user::delete(conn, id)?;
+            if row.role == Role::Sync.number() {
+                store::api_key::revoke_all(conn, row.company_id, &who.username, "revoked", now)?;
+            }
+            store::session::end_all(conn, row.id, now)?;
+            store::user::delete(conn, id, now)?;
             Ok(())
         })
         .await
@@ -268,9 +290,31 @@ fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), E
 }
 
 /// An admin does not edit a super admin (gap S13).
-fn require_weaker_or_self(who: &Principal, row: &UserRow) -> Result<(), Error> {
+pub(super) fn require_weaker_or_self(who: &Principal, row: &UserRow) -> Result<(), Error> {
     let weaker = Role::from_number(row.role).is_some_and(|role| role >= who.role);
     if who.user_id == row.id || weaker { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+/// The user who logs in with this text: his name, or his e-mail address. No name holds an @, so neither is taken for
+/// the other.
+///
+/// # Errors
+/// What the store reports.
+pub async fn find_login(node: &Node, text: String) -> Result<Option<UserRow>, StoreError> {
+    node.store.read(move |conn| find_by_login(conn, &text)).await
+}
+
+/// As [`find_login`].
+pub(super) fn find_by_login(conn: &mut Connection, text: &str) -> Result<Option<UserRow>, StoreError> {
+    // No name holds a NUL, and PostgreSQL could not even be asked.
+    if text.contains('\0') {
+        return Ok(None);
+    }
+    if text.contains('@') {
+        store::user::find_by_email(conn, text)
+    } else {
+        store::user::find_by_username(conn, text)
+    }
 }
 
 async fn find(node: &Node, id: i64) -> Result<UserRow, Error> {
@@ -283,6 +327,7 @@ pub fn to_wire(row: UserRow) -> User {
         id: row.id,
         first_name: row.first_name,
         last_name: row.last_name,
+        display_name: row.display_name,
         username: row.username,
         email: row.email,
         phone: row.phone,
