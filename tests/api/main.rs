@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod contract;
 mod deleted_user;
 mod ordinary_user;
 mod patch;
