@@ -201,6 +201,23 @@ async fn a_run_killed_in_the_middle_costs_nothing_when_the_primary_goes_back_to_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_run_has_staged_is_no_part_of_the_next_version() {
+    for database in TestDatabase::each("what_a_killed_run_has_staged") {
+        let slow = Slow::start(database).await;
+        let run = slow.half_a_run().await;
+        run.abort();
+        assert!(run.await.unwrap_err().is_cancelled());
+        // What it staged first was withdrawn meanwhile.
+        slow.remove("d").await;
+        slow.primary.add_grain(slow.slice, "f", "f at last").await;
+        slow.primary.refresh(slow.slice).await;
+        slow.open();
+        slow.secondary.sync(slow.primary.server_id).await.unwrap().into_result().unwrap();
+        assert_eq!(slow.read().await, all_grains(&slow.primary.admin, slow.slice).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slice_that_is_found_equal_after_a_killed_run_does_not_stay_updating() {
     for database in TestDatabase::each("a_slice_that_is_found_equal") {
         let slow = Slow::start(database).await;
