@@ -45,7 +45,10 @@ fn every_operation_says_what_it_does_who_may_and_gives_an_example_of_its_body() 
         for (method, operation) in item.as_object().unwrap() {
             let name = format!("{method} {path}");
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
-            assert!(operation["description"].as_str().is_some_and(|text| text.contains("Permission: ")), "{name}");
+            assert!(
+                operation["description"].as_str().is_some_and(|text| text.contains("Permission: ")),
+                "{name}"
+            );
             assert!(!operation["x-permission"].is_null(), "{name}");
             if let Some(body) = operation.get("requestBody") {
                 assert!(!body["content"]["application/json"]["example"].is_null(), "{name}");

@@ -15,6 +15,7 @@ mod contract;
 mod deleted_user;
 mod ordinary_user;
 mod patch;
+mod permission;
 mod request;
 mod seed_002;
 mod setting;

@@ -53,6 +53,9 @@ impl Query {
     /// [`Error::BadRequest`] naming what can be asked for: for an unknown column, direction or relation, for a value
     /// that the column cannot hold, and for a `next` that is not from this list in this order.
     pub fn list(&self, columns: &'static Columns) -> Result<List, Error> {
+        if !columns.tagged && self.all("tags").chain(self.all("tags-all")).next().is_some() {
+            return Err(Error::BadRequest("tags: only slices have tags".to_owned()));
+        }
         let order = self.order(columns)?;
         let filter =
             self.items("filter").map(|item| condition(columns, item)).collect::<Result<Vec<_>, Error>>()?;

@@ -77,6 +77,7 @@ pub const COLUMNS: Columns = Columns {
     by_default: Order { column: ID, descending: true },
     unique: ID,
     includes: &["subscription"],
+    tagged: false,
 };
 
 const ID: Column = Column::new("id", Kind::Number, "activity.id");

@@ -94,8 +94,14 @@ pub fn find_by_addr(conn: &mut Connection, addr: &str) -> Result<Option<CompanyR
 }
 
 /// What lists of companies offer.
-pub const COLUMNS: Columns =
-    Columns { filter: LISTED, sort: LISTED, by_default: NAME.ascending(), unique: ID, includes: &["users"] };
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &["users"],
+    tagged: false,
+};
 
 const ID: Column = Column::new("id", Kind::Id, "companies.id");
 const NAME: Column = Column::new("name", Kind::Folded, "companies.name_key");

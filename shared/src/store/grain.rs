@@ -463,11 +463,18 @@ pub const COLUMNS: Columns = Columns {
     by_default: SLICE_ID.ascending(),
     unique: ID,
     includes: &[],
+    tagged: false,
 };
 
 /// What the list of one slice's grains offers.
-pub const COLUMNS_OF_SLICE: Columns =
-    Columns { filter: &[ID, GRAIN_KEY], sort: &[ID], by_default: ID.ascending(), unique: ID, includes: &[] };
+pub const COLUMNS_OF_SLICE: Columns = Columns {
+    filter: &[ID, GRAIN_KEY],
+    sort: &[ID],
+    by_default: ID.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
 
 const ID: Column = Column::new("id", Kind::Id, "grains.id");
 const SLICE_ID: Column = Column::new("slice_id", Kind::Id, "grains.slice_id");

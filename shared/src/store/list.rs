@@ -87,6 +87,8 @@ pub struct Columns {
     pub unique: Column,
     /// Relations that can be embedded.
     pub includes: &'static [&'static str],
+    /// Whether its rows can have tags.
+    pub tagged: bool,
 }
 
 impl Columns {

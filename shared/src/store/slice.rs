@@ -147,8 +147,14 @@ pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow
 }
 
 /// What lists of slices offer.
-pub const COLUMNS: Columns =
-    Columns { filter: LISTED, sort: LISTED, by_default: NAME.ascending(), unique: ID, includes: &[] };
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: true,
+};
 
 const ID: Column = Column::new("id", Kind::Id, "slices.id");
 const NAME: Column = Column::new("name", Kind::Folded, "slices.name_key");

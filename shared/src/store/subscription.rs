@@ -86,8 +86,14 @@ pub fn find_pair(
 }
 
 /// What lists of subscriptions offer.
-pub const COLUMNS: Columns =
-    Columns { filter: LISTED, sort: LISTED, by_default: NAME.ascending(), unique: ID, includes: &[] };
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
 
 const ID: Column = Column::new("sub_id", Kind::Id, "subscriptions.id");
 const NAME: Column = Column::new("name", Kind::Folded, "subscriptions.name_key");

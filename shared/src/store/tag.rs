@@ -75,8 +75,14 @@ pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<TagRow>,
 }
 
 /// What lists of tags offer.
-pub const COLUMNS: Columns =
-    Columns { filter: LISTED, sort: LISTED, by_default: NAME.ascending(), unique: ID, includes: &[] };
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
 
 const ID: Column = Column::new("id", Kind::Number, "tags.id");
 const NAME: Column = Column::new("name", Kind::Folded, "tags.name");

@@ -161,8 +161,14 @@ pub fn find_sync_user(conn: &mut Connection, company_id: Id) -> Result<Option<Us
 }
 
 /// What lists of users offer.
-pub const COLUMNS: Columns =
-    Columns { filter: LISTED, sort: LISTED, by_default: USERNAME.ascending(), unique: ID, includes: &[] };
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: USERNAME.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
 
 const ID: Column = Column::new("id", Kind::Number, "users.id");
 const USERNAME: Column = Column::new("username", Kind::Folded, "users.username_key");
