@@ -94,13 +94,7 @@ pub fn end_all(conn: &mut Connection, user_id: i64, now: Timestamp) -> Result<()
 ///
 /// # Errors
 /// What SQL reports.
-pub fn end_others(
-    conn: &mut Connection,
-    user_id: i64,
-    kept: Option<Id>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(kept) = kept else { return end_all(conn, user_id, now) };
+pub fn end_others(conn: &mut Connection, user_id: i64, kept: Id, now: Timestamp) -> Result<(), StoreError> {
     diesel::update(
         sessions::table
             .filter(sessions::user_id.eq(user_id))

@@ -9,6 +9,7 @@ use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::UserRow;
 use crate::store::{self, Connection};
+use crate::wire::Id;
 use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
 use crate::wire::user::Role;
 
@@ -35,23 +36,17 @@ pub async fn change(node: &Node, who: &Principal, id: i64, body: ChangePassword)
     }
     node.permit(who, Action::ChangePassword)?.admits_user(id)?;
     let user = target(node, who, id).await?;
-    let old_hash = user.password_hash.clone();
     let wrong = || Error::BadRequest("incorrect old password".to_owned());
-    if !node.passwords.verify(body.old_password, old_hash.clone()).await? {
+    if !node.passwords.verify(body.old_password, user.password_hash.clone()).await? {
         return Err(wrong());
     }
-    let hash = hash(node, &user, body.new_password).await?;
-    let (now, kept) = (node.clock.now(), who.session_id);
-    node.store
-        .write(move |conn| {
-            if !store::user::set_password(conn, id, old_hash.as_deref(), &hash, now)? {
-                // Somebody else has changed it meanwhile.
-                return Err(wrong());
-            }
-            // A session of somebody else keeps nothing here.
-            Ok(store::session::end_others(conn, id, kept, now)?)
-        })
-        .await
+    let kept = if who.user_id == id { who.session_id } else { None };
+    if set(node, &user, body.new_password, Some(who.clone()), kept).await? {
+        Ok(())
+    } else {
+        // Somebody else has changed it meanwhile.
+        Err(wrong())
+    }
 }
 
 /// Sets the password of somebody who is not stronger, without the old one, or makes one. Ends all his logins.
@@ -75,11 +70,11 @@ pub async fn reset(
     }
     let made = body.new_password.is_empty().then(|| make(node));
     let password = made.clone().unwrap_or(body.new_password);
-    set(node, user, password, Some(who.clone())).await.map(|user| PasswordReset {
-        id: user.id,
-        username: user.username,
-        password: made.map(|made| made.expose().to_owned()),
-    })
+    if !set(node, &user, password, Some(who.clone()), None).await? {
+        return Err(changed_meanwhile());
+    }
+    let password = made.map(|made| made.expose().to_owned());
+    Ok(PasswordReset { id: user.id, username: user.username, password })
 }
 
 /// Sets a password in the name of the operator at this machine.
@@ -88,7 +83,9 @@ pub async fn reset(
 /// As [`reset`].
 pub async fn set_by_operator(node: &Node, user: UserRow, password: Secret) -> Result<PasswordReset, Error> {
     refuse_machine(&user)?;
-    let user = set(node, user, password, None).await?;
+    if !set(node, &user, password, None, None).await? {
+        return Err(changed_meanwhile());
+    }
     Ok(PasswordReset { id: user.id, username: user.username, password: None })
 }
 
@@ -109,23 +106,37 @@ fn refuse_machine(user: &UserRow) -> Result<(), Error> {
     Ok(())
 }
 
-async fn set(node: &Node, user: UserRow, password: Secret, by: Option<Principal>) -> Result<UserRow, Error> {
-    let hash = hash(node, &user, password).await?;
-    let now = node.clock.now();
+fn changed_meanwhile() -> Error {
+    Error::Conflict("the password was changed meanwhile: look at the user again".to_owned())
+}
+
+/// Sets a password in the place of the one that `user` was read with; `false` if that is another one by now. Every login
+/// ends but `kept`.
+async fn set(
+    node: &Node,
+    user: &UserRow,
+    password: Secret,
+    by: Option<Principal>,
+    kept: Option<Id>,
+) -> Result<bool, Error> {
+    let hash = hash(node, user, password).await?;
+    let (id, old_hash, now) = (user.id, user.password_hash.clone(), node.clock.now());
     node.store
         .write(move |conn| {
             if let Some(by) = &by {
                 require_still_good(conn, by)?;
-                require_weaker_or_self(by, &store::user::find_for_update(conn, user.id)?.ok_or(MISSING)?)?;
+                require_weaker_or_self(by, &store::user::find_for_update(conn, id)?.ok_or(MISSING)?)?;
             }
-            if !store::user::set_password(conn, user.id, user.password_hash.as_deref(), &hash, now)? {
-                return Err(Error::Conflict(
-                    "the password was changed meanwhile: look at the user again".to_owned(),
-                ));
+            if !store::user::set_password(conn, id, old_hash.as_deref(), &hash, now)? {
+                return Ok(false);
             }
-            store::user::end_tokens(conn, user.id)?;
-            store::session::end_all(conn, user.id, now)?;
-            Ok(user)
+            if let Some(kept) = kept {
+                store::session::end_others(conn, id, kept, now)?;
+            } else {
+                store::user::end_tokens(conn, id)?;
+                store::session::end_all(conn, id, now)?;
+            }
+            Ok(true)
         })
         .await
 }
