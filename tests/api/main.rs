@@ -45,6 +45,7 @@ fn ids(list: &Value) -> Vec<String> {
 }
 
 /// A caller with a token.
+#[derive(Clone)]
 struct Caller {
     http: reqwest::Client,
     url: String,
