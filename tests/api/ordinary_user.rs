@@ -76,8 +76,7 @@ impl World {
             let of = |n: usize| parts.get(n).copied().unwrap_or_default();
             let what = match (name, of(n.wrapping_sub(1)), of(2)) {
                 ("slice_id", ..) | (_, _, "slices") => "slice",
-                ("id" | "primary_id", _, "companies" | "servers") => "company",
-                (_, "sync", _) => "company",
+                ("id" | "primary_id", _, "companies" | "servers") | (_, "sync", _) => "company",
                 (_, "slice" | "slices" | "feed", _) => "slice",
                 (_, "users" | "password", _) => "user",
                 (_, "subs", _) => "sub",

@@ -216,7 +216,7 @@ async fn of_changes_at_once_one_counts_and_no_login_with_the_old_password_surviv
             for answer in [login_1, login_2] {
                 match answer.body["token"].as_str() {
                     Some(token) => {
-                        assert_eq!(get(url, "/me", token).await.status, 401, "made with the old one")
+                        assert_eq!(get(url, "/me", token).await.status, 401, "made with the old one");
                     }
                     None => assert!(matches!(answer.status, 401 | 503), "{answer:?}"),
                 }
