@@ -24,6 +24,8 @@ enum Scenario {
     Secondary(&'static [(Deed, u32)]),
     /// Both, one after the other, on an older database.
     Migration,
+    /// `tests/import` comes by these.
+    Import,
 }
 
 /// A new point does not compile until it stands here.
@@ -54,6 +56,10 @@ fn scenario(point: Failpoint) -> Scenario {
         | Failpoint::SwitchWritten
         | Failpoint::SwitchCommitted => Scenario::Secondary(&[(Sync, 1), (Sync, 2), (FirstSync, 1)]),
         Failpoint::MigrationStarted | Failpoint::MigrationApplied => Scenario::Migration,
+        Failpoint::ImportFounded
+        | Failpoint::ImportGrainsWritten
+        | Failpoint::ImportSlicePublished
+        | Failpoint::ImportActivityWritten => Scenario::Import,
     }
 }
 
@@ -91,6 +97,7 @@ async fn walk(test: &'static str, kind: Kind) {
                     secondary_dies(&mut pair, &point, *deed, turn, &mut round).await;
                 }
             }
+            Scenario::Import => {}
             Scenario::Migration => {
                 round.note = format!("{point:?}");
                 pair.publisher.kill();

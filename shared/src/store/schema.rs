@@ -211,6 +211,13 @@ tables! {
         started_at: SqlTime,
         finished_at: Nullable<SqlTime>,
     }
+    imports (id) {
+        id: BigInt,
+        source_sha256: Binary,
+        report: Nullable<Text>,
+        started_at: SqlTime,
+        finished_at: Nullable<SqlTime>,
+    }
 }
 
 diesel::joinable!(users -> companies (company_id));
@@ -236,4 +243,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     activity,
     partners,
     sync_runs,
+    imports,
 );
