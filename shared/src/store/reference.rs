@@ -319,7 +319,7 @@ struct Count {
 }
 
 #[derive(QueryableByName)]
-struct Payload {
+struct Fetched {
     #[diesel(sql_type = SqlId)]
     id: Id,
     #[diesel(sql_type = Text)]
@@ -537,7 +537,7 @@ impl Source {
         slice_id: Id,
         ids: Vec<Id>,
     ) -> Result<HashMap<(Id, String), String>, ReferenceError> {
-        let rows: Vec<Payload> = diesel::sql_query(
+        let rows: Vec<Fetched> = diesel::sql_query(
             "SELECT id, coalesce(grain_key, '') AS grain_key, coalesce(payload, '') AS payload FROM grains \
              WHERE slice_id = $1 AND id = ANY($2)",
         )

@@ -143,13 +143,11 @@ fn slice_row(
 ) -> SliceRow {
     let line = || row(slice);
     // Whatever held the slice while it was synced is gone.
-    let sync_status = match slice.sync_status.as_str() {
-        known @ ("none" | "success" | "error") => known,
-        _ => {
-            notes.add(Table::Slices, Finding::CutOff, line());
-            "error"
-        }
-    };
+    let is_over = ["none", "success", "error"].contains(&slice.sync_status.as_str());
+    if !is_over {
+        notes.add(Table::Slices, Finding::CutOff, line());
+    }
+    let sync_status = if is_over { slice.sync_status.as_str() } else { "error" };
     SliceRow {
         id: slice.id,
         name_key: name_key(&name),
