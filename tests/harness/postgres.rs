@@ -241,7 +241,9 @@ impl Cluster {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut stdin = psql.stdin.take().expect("a pipe to psql");
+        let Some(mut stdin) = psql.stdin.take() else {
+            return Err(io::Error::other("there is no pipe to psql"));
+        };
         let sql = sql.to_owned();
         // What it prints may fill its pipe before it has read everything.
         let writer = thread::spawn(move || stdin.write_all(sql.as_bytes()));

@@ -474,7 +474,7 @@ impl Source {
     pub fn tags(&mut self) -> Result<Vec<Tag>, ReferenceError> {
         self.load(
             "SELECT id::bigint AS id, coalesce(name, '') AS name, coalesce(description, '') AS description, \
-             created_at, updated_at FROM tags ORDER BY id",
+             created_at, updated_at FROM tags ORDER BY tags.id, tags.created_at",
         )
     }
 
