@@ -14,7 +14,7 @@ use crate::source::Source;
 const POINTS: [(Failpoint, u32); 7] = [
     (Failpoint::ImportFounded, 1),
     (Failpoint::ImportGrainsWritten, 1),
-    (Failpoint::ImportGrainsWritten, 7),
+    (Failpoint::ImportGrainsWritten, 4),
     (Failpoint::ImportSlicePublished, 1),
     (Failpoint::ImportSlicePublished, 2),
     (Failpoint::ImportSlicePublished, 4),
@@ -25,6 +25,8 @@ const POINTS: [(Failpoint, u32); 7] = [
 async fn an_import_that_dies_at_a_named_point_goes_on_and_ends_as_if_it_had_not() {
     let test = "an_import_that_dies_at_a_named_point";
     let Some(source) = Source::restore(test, ServerRole::Primary) else { return };
+    // As many batches as there are points.
+    source.sql("DELETE FROM grains WHERE grain_key LIKE 'part-%' AND grain_key > 'part-3';");
     for (turn, undisturbed) in Home::each(test, ServerRole::Primary).into_iter().enumerate() {
         let report = undisturbed.import(&source).ok().json();
         let expected = dump::lasting(&undisturbed.store()).await;

@@ -6,12 +6,13 @@ use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl as _};
 use shared::store::{AnyConnection, Store, StoreError};
 
-/// What two imports of one source draw differently: keys, epochs, moments, and numbers of rows that no one sees.
+/// What two imports of one source draw differently: keys, epochs, moments (a stale slice is published now), and numbers
+/// of rows that no one sees.
 const DRAWN: [(&str, &[&str]); 9] = [
     ("settings", &["root_key_check", "created_at", "updated_at"]),
     ("keyring", &["wrapped", "created_at", "activated_at"]),
     ("slices", &["epoch"]),
-    ("slice_versions", &["created_at"]),
+    ("slice_versions", &["created_at", "content_date"]),
     ("slice_metadata", &["row_id"]),
     ("grains", &["row_id"]),
     ("grain_chunks", &["grain_row"]),
