@@ -30,6 +30,8 @@ enum Scenario {
     Removal,
     /// Both, one after the other, on an older database.
     Migration,
+    /// `tests/import` comes by these.
+    Import,
 }
 
 /// A new point does not compile until it stands here.
@@ -61,6 +63,10 @@ fn scenario(point: Failpoint) -> Scenario {
         | Failpoint::SwitchWritten
         | Failpoint::SwitchCommitted => Scenario::Secondary(&[(Sync, 1), (Sync, 2), (FirstSync, 1)]),
         Failpoint::MigrationStarted | Failpoint::MigrationApplied => Scenario::Migration,
+        Failpoint::ImportFounded
+        | Failpoint::ImportGrainsWritten
+        | Failpoint::ImportSlicePublished
+        | Failpoint::ImportActivityWritten => Scenario::Import,
     }
 }
 
@@ -102,6 +108,7 @@ async fn walk(test: &'static str, kind: Kind) {
                 round.note = format!("the primary at {point:?}");
                 a_removal_is_cut_off(&mut pair, point).await;
             }
+            Scenario::Import => {}
             Scenario::Migration => {
                 round.note = format!("{point:?}");
                 pair.publisher.kill();

@@ -61,7 +61,6 @@ async fn two_super_admins_who_switch_each_other_off_at_once_do_not_lock_everybod
         let there = here.beside().await;
         let http = Http::new();
         let second = CreateUser {
-            display_name: String::new(),
             first_name: "Second".to_owned(),
             last_name: "Admin".to_owned(),
             username: "second".to_owned(),

@@ -9,7 +9,7 @@ mod subscription;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use shared::cli::{self, Failure, Global, account, import, init, migrate, secrets, serve};
 use shared::wire::server::ServerRole;
 
 const ROLE: ServerRole = ServerRole::Primary;
@@ -31,6 +31,12 @@ enum Command {
         after_help = "Example: sandpiper-primary init --data-dir /var/lib/sandpiper --name 'Better Brakes'"
     )]
     Init(init::Init),
+    /// Take over an installation of the reference: its database becomes this node
+    #[command(
+        after_help = "Example: sandpiper-primary import --from postgres://sandpiper@localhost/sandpiper --data-dir /var/lib/sandpiper\n\n\
+                      APIKEY_SECRET and JWT_SECRET must be set to what the reference's settings file says."
+    )]
+    Import(import::Import),
     /// Serve partners and admins over HTTP
     #[command(
         after_help = "Example: sandpiper-primary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8080"
@@ -73,6 +79,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         Command::Init(init) => init::run(&global, init, ROLE).await,
+        Command::Import(import) => import::run(&global, &import, ROLE).await,
         Command::Serve(serve) => run_server(&global, &serve).await,
         Command::Account(account) => account::run(&global, account, ROLE).await,
         Command::Company(company) => company::run(&global, company).await,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use shared::cli::{self, Failure, Global, account, import, init, migrate, secrets, serve};
 use shared::node::Error;
 use shared::wire::server::ServerRole;
 
@@ -35,6 +35,12 @@ enum Command {
         after_help = "Example: sandpiper-secondary init --data-dir /var/lib/sandpiper --name 'Retail Parts'"
     )]
     Init(init::Init),
+    /// Take over an installation of the reference: its database becomes this node
+    #[command(
+        after_help = "Example: sandpiper-secondary import --from postgres://sandpiper@localhost/sandpiper --data-dir /var/lib/sandpiper\n\n\
+                      JWT_SECRET must be set to what the reference's settings file says."
+    )]
+    Import(import::Import),
     /// Serve admins and cron over HTTP
     #[command(
         after_help = "Example: sandpiper-secondary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8081"
@@ -81,6 +87,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         Command::Init(init) => init::run(&global, init, ROLE).await,
+        Command::Import(import) => import::run(&global, &import, ROLE).await,
         Command::Serve(serve) => run_server(&global, &serve).await,
         Command::Account(account) => account::run(&global, account, ROLE).await,
         Command::Connect(connect) => connect::run(&global, connect).await,

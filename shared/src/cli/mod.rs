@@ -1,6 +1,7 @@
 //! What both command lines have in common: settings, exit codes, output, and the commands that do the same on both.
 
 pub mod account;
+pub mod import;
 pub mod init;
 pub mod migrate;
 pub mod output;

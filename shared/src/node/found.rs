@@ -134,7 +134,13 @@ pub async fn found(
     Ok(assemble(store, root_key, founding.role, founding.policy, clock, random).await?)
 }
 
-fn key_rows(root_key: &RootKey, secrets: Vec<RingSecret>, now: Timestamp, random: &Random) -> Vec<KeyRow> {
+/// First entries of the rings, wrapped.
+pub(super) fn key_rows(
+    root_key: &RootKey,
+    secrets: Vec<RingSecret>,
+    now: Timestamp,
+    random: &Random,
+) -> Vec<KeyRow> {
     secrets
         .into_iter()
         .map(|(id, purpose, secret)| KeyRow {

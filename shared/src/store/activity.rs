@@ -9,7 +9,10 @@ use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
 /// A row of `activity`.
-#[derive(Debug, Clone, Queryable)]
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = activity)]
+// Without this SQLite gets one statement a row.
+#[diesel(treat_none_as_default_value = false)]
 pub struct ActivityRow {
     /// Local to this node.
     pub id: i64,

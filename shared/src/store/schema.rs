@@ -230,6 +230,13 @@ tables! {
         slice_id: SqlId,
         tag_id: BigInt,
     }
+    imports (id) {
+        id: BigInt,
+        source_sha256: Binary,
+        report: Nullable<Text>,
+        started_at: SqlTime,
+        finished_at: Nullable<SqlTime>,
+    }
 }
 
 diesel::joinable!(users -> companies (company_id));
@@ -258,4 +265,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     sync_runs,
     tags,
     slice_tags,
+    imports,
 );

@@ -12,7 +12,8 @@ use crate::wire::{Id, Timestamp};
 pub(super) const SYNC_ROLE: i64 = 200;
 
 /// A row of `users`.
-#[derive(Debug, Clone, Queryable)]
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = users)]
 pub struct UserRow {
     /// Local to this node.
     pub id: i64,

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod api_key;
 pub mod company;
 pub mod grain;
+pub mod import;
 pub mod login;
 pub mod password;
 pub mod publish;
