@@ -3,6 +3,8 @@
 mod add;
 mod api_key;
 mod company;
+mod history;
+mod receivers;
 mod slice;
 mod subscription;
 
@@ -10,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use shared::node::Error;
+use shared::wire::page::{Page, Paging};
 use shared::wire::server::ServerRole;
 
 const ROLE: ServerRole = ServerRole::Primary;
@@ -94,6 +98,17 @@ async fn run_server(global: &Global, serve: &serve::Serve) -> Result<(), Failure
 
 /// Who a command acts as in records: the operator at this machine.
 const OPERATOR: &str = "command line";
+
+/// Every row of a list that a service gives page by page.
+async fn every_page<T>(fetch: impl AsyncFn(Paging) -> Result<Page<T>, Error>) -> Result<Vec<T>, Error> {
+    let mut rows = Vec::new();
+    let mut paging = Paging { page_number: 1, page_size: 250, items_total: 0 };
+    while let Some(page) = fetch(paging).await?.data.filter(|page| !page.is_empty()) {
+        rows.extend(page);
+        paging.page_number += 1;
+    }
+    Ok(rows)
+}
 
 #[cfg(test)]
 mod tests {

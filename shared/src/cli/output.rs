@@ -40,6 +40,21 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 
+/// A name, key or text of another company on one line: what a terminal would act on, or would show in another order, is
+/// written out as an escape.
+pub fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// Rows under a heading, columns as wide as their widest cell.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
@@ -77,4 +92,16 @@ fn short(text: &str) -> String {
 pub fn size(bytes: i64) -> String {
     let bytes = u64::try_from(bytes).unwrap_or_default();
     indicatif::HumanBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn what_a_terminal_acts_on_is_written_out() {
+        assert_eq!(escaped("a\u{1b}[31m\r\n\tb"), "a\\u{1b}[31m\\r\\n\\tb");
+        assert_eq!(escaped("x\u{202e}y\u{9b}"), "x\\u{202e}y\\u{9b}");
+        assert_eq!(escaped("Größe \u{1F697} \"q\""), "Größe \u{1F697} \"q\"");
+    }
 }

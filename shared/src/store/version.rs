@@ -73,3 +73,23 @@ pub fn set_source(
         .execute(conn)?;
     Ok(())
 }
+
+/// Published versions, newest first, and how many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn published(
+    conn: &mut Connection,
+    slice_id: Id,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<VersionRow>, i64), StoreError> {
+    // Version 0 is the slice just made: nobody published it.
+    let rows = || {
+        slice_versions::table
+            .filter(slice_versions::slice_id.eq(slice_id))
+            .filter(slice_versions::content_date.is_not_null())
+    };
+    let page = rows().order(slice_versions::version.desc()).offset(offset).limit(limit).load(conn)?;
+    Ok((page, rows().count().get_result(conn)?))
+}

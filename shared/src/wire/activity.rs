@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::slice::VersionId;
 use super::{Id, Timestamp, never};
 
 /// A record.
@@ -44,4 +45,6 @@ pub struct CreateActivity {
     pub error: String,
     /// Nanoseconds.
     pub duration: i64,
+    /// Which version of the subscription's slice the caller has now. The reference does not know it.
+    pub version: Option<VersionId>,
 }

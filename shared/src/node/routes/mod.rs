@@ -3,7 +3,9 @@
 mod activity;
 mod company;
 mod grain;
+mod history;
 mod login;
+mod receiver;
 mod slice;
 mod subscription;
 mod user;
@@ -51,6 +53,10 @@ pub fn v1(config: &mut web::ServiceConfig) {
         .service(web::resource("/slices/lock/{id}").route(web::put().to(slice::lock)))
         .service(web::resource("/slices/unlock/{id}").route(web::put().to(slice::unlock)))
         .service(web::resource("/slices/{id}").route(web::get().to(slice::view)))
+        .service(web::resource("/slices/{id}/receivers").route(web::get().to(receiver::list)))
+        .service(web::resource("/slices/{id}/versions").route(web::get().to(history::versions)))
+        .service(web::resource("/slices/{id}/compare").route(web::get().to(history::compare)))
+        .service(web::resource("/slices/{id}/rollback").route(web::post().to(history::rollback)))
         .service(web::resource("/grains")
             .route(web::get().to(grain::list))
             .route(web::post().to(grain::create)))

@@ -22,6 +22,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateActivity) -> Resul
     if !who.role.is_staff() && body.company_id != who.company_id {
         return Err(Error::Forbidden);
     }
+    let report = super::receiver::Report::of(node, who, &body);
     let new = NewActivity {
         uid: node.random.id(),
         company_id: body.company_id,
@@ -40,6 +41,9 @@ pub async fn create(node: &Node, who: &Principal, body: CreateActivity) -> Resul
                 && store::subscription::find(conn, sub_id)?.is_none_or(|sub| sub.company_id != company_id)
             {
                 return Err(Error::Forbidden);
+            }
+            if let Some(report) = report {
+                report.take(conn, new.created_at)?;
             }
             Ok(to_wire(store::activity::insert(conn, &new)?))
         })
