@@ -68,8 +68,22 @@ async fn a_version_comes_back_to_the_byte_and_receivers_get_it_as_any_change() {
         assert_eq!((&answer["version"], &answer["changed"]), (&json!(3), &json!(true)));
         let (old, new) = (version(primary, slice, 1).await, version(primary, slice, 3).await);
         assert_eq!(
-            (&old.set_hash, &old.digest, &old.content_hash, &old.ids_hash, old.grain_count, old.payload_bytes),
-            (&new.set_hash, &new.digest, &new.content_hash, &new.ids_hash, new.grain_count, new.payload_bytes)
+            (
+                &old.set_hash,
+                &old.digest,
+                &old.content_hash,
+                &old.ids_hash,
+                old.grain_count,
+                old.payload_bytes
+            ),
+            (
+                &new.set_hash,
+                &new.digest,
+                &new.content_hash,
+                &new.ids_hash,
+                new.grain_count,
+                new.payload_bytes
+            )
         );
         assert!(new.content_date > old.content_date);
         assert_eq!(published_grains(&primary.node.store, slice).await, first, "ids, keys and payloads");
@@ -97,9 +111,13 @@ async fn a_version_comes_back_to_the_byte_and_receivers_get_it_as_any_change() {
         assert!(ours == theirs && ours.len() == 4);
         primary.refresh(slice).await;
         let listed: Value = primary.admin.get(&format!("/v1/slices/{slice}/versions")).await.unwrap();
-        let numbers: Vec<_> = listed["data"].as_array().unwrap().iter().map(|row| row["number"].clone()).collect();
+        let numbers: Vec<_> =
+            listed["data"].as_array().unwrap().iter().map(|row| row["number"].clone()).collect();
         assert_eq!(numbers, [4, 3, 2, 1], "newest first; refreshing an empty draft publishes nothing");
-        assert_eq!((&listed["data"][0]["current"], &listed["data"][1]["current"]), (&json!(true), &json!(false)));
+        assert_eq!(
+            (&listed["data"][0]["current"], &listed["data"][1]["current"]),
+            (&json!(true), &json!(false))
+        );
         assert_eq!(listed["data"][3]["content_hash"], old.content_hash);
         assert_eq!(listed["data"][3]["payload_bytes"], 4_500_010);
     }
@@ -117,11 +135,21 @@ async fn a_receiver_that_skipped_what_was_taken_back_has_nothing_to_do() {
     rollback(&pair.primary, slice, 1).await.unwrap();
     assert!(is_unchanged(&pair.sync().await));
     let receivers: Value = pair.primary.admin.get(&format!("/v1/slices/{slice}/receivers")).await.unwrap();
-    assert_eq!((&receivers["data"][0]["version"], &receivers["data"][0]["current"]), (&json!(3), &json!(true)));
+    assert_eq!(
+        (&receivers["data"][0]["version"], &receivers["data"][0]["current"]),
+        (&json!(3), &json!(true))
+    );
     // A grain that came back is the same grain: nothing differs between 1 and 3.
     let same = compare(&pair.primary, slice, "from=1&to=3").await;
-    assert_eq!((&same["added"]["count"], &same["removed"]["count"], &same["replaced"]["count"]), (&json!(0), &json!(0), &json!(0)));
-    assert_eq!(rollback(&pair.primary, slice, 1).await.unwrap()["changed"], false, "it has that content already");
+    assert_eq!(
+        (&same["added"]["count"], &same["removed"]["count"], &same["replaced"]["count"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
+    assert_eq!(
+        rollback(&pair.primary, slice, 1).await.unwrap()["changed"],
+        false,
+        "it has that content already"
+    );
 }
 
 #[tokio::test]
@@ -137,7 +165,9 @@ async fn what_cannot_be_rolled_back_is_refused_and_changes_nothing() {
         }
         assert!(rollback(primary, primary.server_id, 1).await.unwrap_err().is_status(404));
         let path = format!("/v1/slices/{slice}/rollback");
-        for body in [json!({}), json!({ "version": null }), json!({ "version": "1" }), json!({ "version": 1.5 })] {
+        for body in
+            [json!({}), json!({ "version": null }), json!({ "version": "1" }), json!({ "version": 1.5 })]
+        {
             assert!(primary.admin.post::<Value>(&path, &body).await.unwrap_err().is_status(400), "{body}");
         }
         // Whoever edits comes first.
@@ -164,7 +194,9 @@ async fn what_cannot_be_rolled_back_is_refused_and_changes_nothing() {
             assert!(refused.is_status(403), "{path}: {refused}");
             // On a copy there is nothing of the kind.
             let refused = match method.as_str() {
-                "POST" => pair.secondary.admin.post::<Value>(&path, &json!({ "version": 1 })).await.unwrap_err(),
+                "POST" => {
+                    pair.secondary.admin.post::<Value>(&path, &json!({ "version": 1 })).await.unwrap_err()
+                }
                 _ => pair.secondary.admin.get::<Value>(&path).await.unwrap_err(),
             };
             assert!(refused.is_status(403), "{path}: {refused}");
@@ -199,7 +231,8 @@ async fn a_grain_that_lives_elsewhere_by_now_stops_a_rollback_and_nothing_is_lef
         remove_grain(&primary, moved).await;
         primary.add_grain(slice, "c", "c").await;
         primary.refresh(slice).await;
-        let body = json!({ "id": moved, "slice_id": other, "grain_key": "b", "encoding": "raw", "payload": "b" });
+        let body =
+            json!({ "id": moved, "slice_id": other, "grain_key": "b", "encoding": "raw", "payload": "b" });
         let _grain: Value = primary.admin.post("/v1/grains", &body).await.unwrap();
         let refused = rollback(&primary, slice, 1).await.unwrap_err();
         assert!(refused.is_status(409) && refused.to_string().contains("another slice"), "{refused}");
@@ -269,7 +302,8 @@ async fn rollbacks_at_once_and_edits_between_them_never_mix() {
                     Err(error) if error.is_status(409) => refused += 1,
                     Err(error) => panic!("{error}"),
                 }
-                match primary.admin.call(reqwest::Method::POST, &format!("/v1/slices/refresh/{slice}")).await {
+                match primary.admin.call(reqwest::Method::POST, &format!("/v1/slices/refresh/{slice}")).await
+                {
                     Ok(()) => {}
                     Err(error) if error.is_status(409) => {}
                     Err(error) => panic!("{error}"),
@@ -293,7 +327,11 @@ async fn rollbacks_at_once_and_edits_between_them_never_mix() {
         }
         assert!(!done.is_empty() || taken > 0, "somebody got it: {refused} edits were refused");
         for number in done {
-            assert_eq!(version(primary, slice, number).await.digest, digest, "version {number} is exactly that");
+            assert_eq!(
+                version(primary, slice, number).await.digest,
+                digest,
+                "version {number} is exactly that"
+            );
         }
         // Whatever came last, it can be synced, and rolled back once more.
         primary.refresh(slice).await;
@@ -316,7 +354,10 @@ async fn a_rollback_that_was_cut_off_is_never_published_and_the_next_one_undoes_
             let run = primary.node.random.id();
             write(primary, move |conn| {
                 let owner = "anna".to_owned();
-                store::rollback::begin(conn, &RollbackRow { slice_id: slice, run, version: 1, owner, touched_at })?;
+                store::rollback::begin(
+                    conn,
+                    &RollbackRow { slice_id: slice, run, version: 1, owner, touched_at },
+                )?;
                 let newer = store::grain::added_between(conn, slice, 1, 2, None, 2)?;
                 let ids: Vec<Id> = newer.iter().map(|row| row.id).collect();
                 store::grain::remove(conn, slice, 3, &ids)?;
@@ -330,11 +371,19 @@ async fn a_rollback_that_was_cut_off_is_never_published_and_the_next_one_undoes_
         let old = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         for back_to in [2, 1] {
             cut_off(old).await;
-            assert_eq!(published_grains(&primary.node.store, slice).await, second, "readers see what they saw");
+            assert_eq!(
+                published_grains(&primary.node.store, slice).await,
+                second,
+                "readers see what they saw"
+            );
             let body = json!({ "slice_id": slice, "grain_key": "x", "encoding": "raw", "payload": "x" });
             for refused in [
                 primary.admin.post::<Value>("/v1/grains", &body).await.unwrap_err(),
-                primary.admin.post(&format!("/v1/slices/refresh/{slice}"), &json!({})).await.map(|()| ()).unwrap_err(),
+                primary
+                    .admin
+                    .post::<Value>(&format!("/v1/slices/refresh/{slice}"), &json!({}))
+                    .await
+                    .unwrap_err(),
             ] {
                 assert!(refused.is_status(409) && refused.to_string().contains("cut off"), "{refused}");
             }
@@ -350,7 +399,13 @@ async fn a_rollback_that_was_cut_off_is_never_published_and_the_next_one_undoes_
         // One that lives is nobody's to touch.
         let now = primary.node.clock.now();
         write(primary, move |conn| {
-            let row = RollbackRow { slice_id: slice, run: slice, version: 2, owner: "anna".to_owned(), touched_at: now };
+            let row = RollbackRow {
+                slice_id: slice,
+                run: slice,
+                version: 2,
+                owner: "anna".to_owned(),
+                touched_at: now,
+            };
             store::rollback::begin(conn, &row)
         })
         .await;
@@ -377,14 +432,24 @@ async fn two_versions_are_compared_by_keys_in_both_directions_and_answers_are_bo
             ])
         );
         let back = compare(primary, slice, "from=2&to=1").await;
-        assert_eq!((&back["added"], &back["removed"], &back["replaced"]), (&forth["removed"], &forth["added"], &forth["replaced"]));
+        assert_eq!(
+            (&back["added"], &back["removed"], &back["replaced"]),
+            (&forth["removed"], &forth["added"], &forth["replaced"])
+        );
         let none = compare(primary, slice, "from=2").await;
-        assert_eq!((&none["to"], &none["added"]["count"], &none["metadata"]), (&json!(2), &json!(0), &json!([])));
+        assert_eq!(
+            (&none["to"], &none["added"]["count"], &none["metadata"]),
+            (&json!(2), &json!(0), &json!([]))
+        );
         many(primary, slice, 3, 0..2_500).await;
         primary.refresh(slice).await;
         let much = compare(primary, slice, "from=1").await;
         let keys = much["added"]["keys"].as_array().unwrap();
         assert_eq!((&much["added"]["count"], keys.len()), (&json!(2_501), 1_000));
-        assert_eq!((keys[0].as_str(), keys[999].as_str()), (Some("c"), Some("item-00998")), "the first by key");
+        assert_eq!(
+            (keys[0].as_str(), keys[999].as_str()),
+            (Some("c"), Some("item-00998")),
+            "the first by key"
+        );
     }
 }

@@ -36,16 +36,25 @@ async fn a_sync_tells_the_publisher_which_version_arrived_and_an_idle_one_writes
         let slice = primary.add_slice("items", "pies-items", &json!({ "a": "1" }), pair.company).await;
         let unheard = only(primary, slice).await;
         assert_eq!((&unheard["version"], &unheard["current"]), (&Value::Null, &json!(false)));
-        assert_eq!((unheard["reported_at"].as_str(), unheard["content_hash"].as_str()), (Some(NEVER), Some("")));
+        assert_eq!(
+            (unheard["reported_at"].as_str(), unheard["content_hash"].as_str()),
+            (Some(NEVER), Some(""))
+        );
         primary.add_grain(slice, "a", "1").await;
         primary.refresh(slice).await;
         pair.sync().await;
         let first = only(primary, slice).await;
-        assert_eq!((&first["version"], &first["current"], &first["inferred"]), (&json!(1), &json!(true), &json!(false)));
+        assert_eq!(
+            (&first["version"], &first["current"], &first["inferred"]),
+            (&json!(1), &json!(true), &json!(false))
+        );
         assert_eq!((&first["company_name"], &first["active"]), (&json!("Retail Parts"), &json!(true)));
         let published: Value = primary.admin.get(&format!("/v1/slices/{slice}")).await.unwrap();
         assert_eq!(first["content_hash"], published["content_hash"]);
-        assert!(first["reported_at"] != NEVER && first["asked_at"] != NEVER && first["error"] == "", "{first}");
+        assert!(
+            first["reported_at"] != NEVER && first["asked_at"] != NEVER && first["error"] == "",
+            "{first}"
+        );
 
         let told = slice_records(primary).await;
         assert!(is_unchanged(&pair.sync().await));
@@ -106,7 +115,10 @@ async fn why_a_slice_failed_is_shown_until_it_succeeds() {
         pair.primary.refresh(slice).await;
         pair.sync().await;
         let good = only(&pair.primary, slice).await;
-        assert_eq!((&good["error"], &good["error_at"], &good["version"]), (&json!(""), &json!(NEVER), &json!(2)));
+        assert_eq!(
+            (&good["error"], &good["error_at"], &good["version"]),
+            (&json!(""), &json!(NEVER), &json!(2))
+        );
     }
 }
 
@@ -130,14 +142,15 @@ async fn nobody_reports_for_another_and_what_is_not_ours_is_not_believed() {
         let foreign = primary.subscribe("items, too", slice, other).await;
         primary.add_grain(slice, "a", "1").await;
         primary.refresh(slice).await;
-        let version = primary.admin.get::<Value>(&format!("/v1/slices/{slice}")).await.unwrap()["version"].clone();
+        let version =
+            primary.admin.get::<Value>(&format!("/v1/slices/{slice}")).await.unwrap()["version"].clone();
         let subs: Value = primary.admin.get("/v1/subs").await.unwrap();
-        let own = subs["data"].as_array().unwrap().iter().find(|sub| sub["company_id"] == one.to_string()).unwrap()["id"]
-            .clone();
+        let own =
+            subs["data"].as_array().unwrap().iter().find(|sub| sub["company_id"] == one.to_string()).unwrap()
+                ["id"]
+                .clone();
         let (anna, _key) = machine(&primary, "anna").await;
-        let report = |company: Id, sub: &Value, version: &Value| {
-            json!({ "company_id": company, "sub_id": sub, "success": true, "message": "Slice \"items\"", "version": version })
-        };
+        let report = |company: Id, sub: &Value, version: &Value| json!({ "company_id": company, "sub_id": sub, "success": true, "message": "Slice \"items\"", "version": version });
         let post = async |client: &Client, body: Value| client.post::<Value>("/v1/activity", &body).await;
         // Another's subscription, and another's name.
         for (company, sub) in [(one, &json!(foreign)), (other, &json!(foreign)), (other, &own)] {
@@ -176,7 +189,10 @@ async fn nobody_reports_for_another_and_what_is_not_ours_is_not_believed() {
         assert!(primary.admin.get::<Value>(&path).await.unwrap_err().is_status(404));
         let page: Value =
             primary.admin.get(&format!("/v1/slices/{slice}/receivers?page=2&pagesize=1")).await.unwrap();
-        assert_eq!((&page["data"][0]["company_name"], &page["paging"]["items_total"]), (&json!("Retail Parts"), &json!(2)));
+        assert_eq!(
+            (&page["data"][0]["company_name"], &page["paging"]["items_total"]),
+            (&json!("Retail Parts"), &json!(2))
+        );
     }
 }
 
@@ -214,7 +230,10 @@ async fn a_receiver_of_the_reference_that_is_content_has_what_it_was_last_told_o
         primary.refresh(slice).await;
         report(sub, true, "").await;
         let row = only(&primary, slice).await;
-        assert_eq!((&row["version"], &row["inferred"], &row["current"]), (&json!(1), &json!(true), &json!(false)));
+        assert_eq!(
+            (&row["version"], &row["inferred"], &row["current"]),
+            (&json!(1), &json!(true), &json!(false))
+        );
         subs().await;
         report(sub, false, "content hash or count do not match after sync").await;
         let row = only(&primary, slice).await;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use shared::cli::{Failure, Global, output};
-use shared::node::Node;
 use shared::node::service::history as service;
+use shared::node::{Error, Node};
 use shared::store::slice::SliceRow;
 use shared::wire::Timestamp;
 use shared::wire::history::{Comparison, Keys};
@@ -35,7 +35,7 @@ pub struct Rollback {
     pub slice: String,
     /// Version to publish anew
     #[arg(value_name = "VERSION")]
-    pub version: i64,
+    pub back_to: i64,
 }
 
 /// Prints the published versions of a slice.
@@ -73,26 +73,33 @@ pub(super) async fn compare(
     if global.json {
         return every_difference(node, slice, compare).await;
     }
-    let found = service::compare_of(node, slice.id, compare.from, compare.to).await?;
+    let found = service::compare_of(node, slice.id, compare.from, compare.to)
+        .await
+        .map_err(|error| remedy(error, slice))?;
     output::write_line(&text(slice, &found))
 }
 
-/// One JSON array, written as it is found: it may be long.
 async fn every_difference(node: &Node, slice: &SliceRow, compare: &Compare) -> Result<(), Failure> {
-    let mut before = "[";
-    let difference = service::differences(node, slice.id, compare.from, compare.to, |change| {
-        let change = serde_json::to_string(&change).map_err(|error| Failure::failed(error.to_string()))?;
-        output::write_line(&format!("{before}{change}"))?;
-        before = ",";
-        Ok::<(), Failure>(())
-    })
-    .await?;
+    let mut array = output::Array::default();
+    let difference =
+        service::differences(node, slice.id, compare.from, compare.to, |change| array.add(&change)).await?;
     for change in &difference.metadata {
-        let change = serde_json::json!({ "change": "metadata", "key": change.key, "from": change.from, "to": change.to });
-        output::write_line(&format!("{before}{change}"))?;
-        before = ",";
+        let (key, from, to) = (&change.key, &change.from, &change.to);
+        array.add(&serde_json::json!({ "change": "metadata", "key": key, "from": from, "to": to }))?;
     }
-    output::write_line(if before == "[" { "[]" } else { "]" })
+    array.end()
+}
+
+/// What to do about a version that is none.
+fn remedy(error: Error, slice: &SliceRow) -> Failure {
+    match error {
+        Error::NotFound(text) => Failure::failed(format!(
+            "{} `sandpiper-primary slice versions \"{}\"` lists them",
+            text.replace('.', ":"),
+            slice.name
+        )),
+        other => other.into(),
+    }
 }
 
 fn text(slice: &SliceRow, found: &Comparison) -> String {
@@ -130,7 +137,9 @@ pub(super) async fn rollback(
     slice: &SliceRow,
     version: i64,
 ) -> Result<(), Failure> {
-    let published = service::rollback_as(node, OPERATOR, slice.id, version).await?;
+    let published = service::rollback_as(node, OPERATOR, slice.id, version)
+        .await
+        .map_err(|error| remedy(error, slice))?;
     output::print(global.json, &published, || {
         if published.changed {
             format!(

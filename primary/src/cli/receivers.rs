@@ -9,8 +9,7 @@ use shared::wire::receiver::Receiver;
 
 /// Prints who subscribes to a slice, and what each has of it.
 pub(super) async fn run(global: &Global, node: &Node, slice: &SliceRow) -> Result<(), Failure> {
-    let receivers =
-        super::every_page(async |paging| service::list_for(node, slice.id, paging).await).await?;
+    let receivers = super::every_page(async |paging| service::list_for(node, slice.id, paging).await).await?;
     output::print(global.json, &receivers, || {
         if receivers.is_empty() {
             return format!(
@@ -19,7 +18,10 @@ pub(super) async fn run(global: &Global, node: &Node, slice: &SliceRow) -> Resul
             );
         }
         let rows: Vec<Vec<String>> = receivers.iter().map(row).collect();
-        output::table(&["COMPANY", "SUBSCRIPTION", "HAS VERSION", "SINCE", "LAST ASKED", "ERROR", "ID"], &rows)
+        output::table(
+            &["COMPANY", "SUBSCRIPTION", "HAS VERSION", "SINCE", "LAST ASKED", "ERROR", "ID"],
+            &rows,
+        )
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use shared::cli::{Failure, Global, output};
+use shared::cli::{Failure, Global, find_slice, output};
 use shared::node::service::slice as service;
 use shared::store;
 use shared::store::StoreError;
@@ -124,18 +124,18 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
         Slice::Lock(which) => set_lock(global, &node, which, false).await,
         Slice::Unlock(which) => set_lock(global, &node, which, true).await,
         Slice::Receivers(which) => {
-            receivers::run(global, &node, &service::find(&node, which.slice).await?).await
+            receivers::run(global, &node, &find_slice(&node, which.slice).await?).await
         }
         Slice::Versions(which) => {
-            history::versions(global, &node, &service::find(&node, which.slice).await?).await
+            history::versions(global, &node, &find_slice(&node, which.slice).await?).await
         }
         Slice::Compare(compare) => {
-            let slice = service::find(&node, compare.slice.clone()).await?;
+            let slice = find_slice(&node, compare.slice.clone()).await?;
             history::compare(global, &node, &slice, &compare).await
         }
         Slice::Rollback(rollback) => {
-            let slice = service::find(&node, rollback.slice).await?;
-            history::rollback(global, &node, &slice, rollback.version).await
+            let slice = find_slice(&node, rollback.slice).await?;
+            history::rollback(global, &node, &slice, rollback.back_to).await
         }
     }
 }
@@ -146,7 +146,7 @@ async fn set_lock(
     which: Which,
     open: bool,
 ) -> Result<(), Failure> {
-    let slice = service::find(node, which.slice).await?;
+    let slice = find_slice(node, which.slice).await?;
     if open {
         // Whoever is at this machine may end anybody's lock.
         service::unlock_as(node, None, slice.id).await?;

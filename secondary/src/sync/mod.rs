@@ -5,6 +5,7 @@
 
 mod feed;
 mod go_wire;
+mod preview;
 mod progress;
 mod record;
 mod report;
@@ -23,6 +24,7 @@ use shared::store::{self, StoreError};
 use shared::wire::Id;
 use shared::wire::slice::Slice;
 
+pub use preview::{Preview, SlicePreview, Would, preview};
 pub use progress::{Event, Progress};
 pub use report::{Change, Outcome, Report, SliceReport};
 

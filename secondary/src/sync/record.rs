@@ -158,7 +158,8 @@ async fn versions(secondary: &Secondary, report: &Report) -> Result<HashMap<Id, 
         .read(move |conn| {
             let mut versions = HashMap::with_capacity(slices.len());
             for id in slices {
-                let slice = store::slice::find(conn, id)?.filter(|slice| slice.primary_id == Some(primary_id));
+                let slice =
+                    store::slice::find(conn, id)?.filter(|slice| slice.primary_id == Some(primary_id));
                 let Some(slice) = slice else { continue };
                 let Some(row) = store::version::find(conn, id, slice.current_version)? else { continue };
                 if let Some((epoch, number)) = row.source_epoch.zip(row.source_version) {

@@ -12,6 +12,7 @@ pub mod history;
 pub mod keyring;
 pub mod metadata;
 mod migrate;
+mod migration;
 pub mod mint_reply;
 pub mod partner;
 pub mod payload;
@@ -38,6 +39,7 @@ pub use connection::{AnyConnection, Connection, DatabaseUrl, UrlError, create_fi
 pub use conninfo::Conninfo;
 pub use error::StoreError;
 pub use migrate::migrate;
+pub use migration::{Migration, migrations};
 use pool::Pool;
 pub use run_lock::RunLock;
 

@@ -150,7 +150,6 @@ pub fn subscribers(
         .limit(limit)
         .select((companies::id, companies::name, subscriptions::active))
         .load(conn)?;
-    let total =
-        subscriptions::table.filter(subscriptions::slice_id.eq(slice_id)).count().get_result(conn)?;
+    let total = subscriptions::table.filter(subscriptions::slice_id.eq(slice_id)).count().get_result(conn)?;
     Ok((page, total))
 }

@@ -41,8 +41,7 @@ pub async fn versions_of(node: &Node, slice_id: Id, mut paging: Paging) -> Resul
     node.store
         .read(move |conn| {
             let slice = store::slice::find(conn, slice_id)?.ok_or(super::slice::MISSING)?;
-            let (rows, total) =
-                store::version::published(conn, slice_id, offset(&paging), paging.page_size)?;
+            let (rows, total) = store::version::published(conn, slice_id, offset(&paging), paging.page_size)?;
             paging.items_total = total;
             let versions = rows
                 .into_iter()
@@ -93,12 +92,7 @@ pub async fn compare(
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub async fn compare_of(
-    node: &Node,
-    slice_id: Id,
-    from: i64,
-    to: Option<i64>,
-) -> Result<Comparison, Error> {
+pub async fn compare_of(node: &Node, slice_id: Id, from: i64, to: Option<i64>) -> Result<Comparison, Error> {
     let (mut added, mut removed, mut replaced) = (First::default(), First::default(), First::default());
     let difference = differences(node, slice_id, from, to, |found| {
         match found.change {

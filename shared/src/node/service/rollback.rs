@@ -68,11 +68,7 @@ pub async fn rollback_as(node: &Node, by: &str, slice_id: Id, version: i64) -> R
 ///
 /// # Errors
 /// [`Error::Locked`], [`Error::Conflict`].
-pub fn refuse_while_rolling_back(
-    conn: &mut Connection,
-    slice_id: Id,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub fn refuse_while_rolling_back(conn: &mut Connection, slice_id: Id, now: Timestamp) -> Result<(), Error> {
     match store::rollback::find(conn, slice_id)? {
         None => Ok(()),
         Some(row) if is_alive(&row, now) => Err(under_way(&row)),
@@ -263,12 +259,8 @@ impl<'a> Run<'a> {
     async fn seal(&self) -> Result<(), Error> {
         let (slice_id, id, from, draft) = (self.slice_id, self.id, self.base.version, self.draft());
         let now = self.node.clock.now();
-        let row = VersionRow {
-            version: draft,
-            content_date: Some(now),
-            created_at: now,
-            ..self.target.clone()
-        };
+        let row =
+            VersionRow { version: draft, content_date: Some(now), created_at: now, ..self.target.clone() };
         self.write(move |conn| {
             store::version::insert(conn, &row)?;
             if !store::slice::switch(conn, slice_id, from, draft, now)? {
