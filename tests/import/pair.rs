@@ -1,6 +1,8 @@
 //! Both servers of an installation, taken over one after the other, meet again.
 
 use serde_json::{Value, json};
+use shared::store::list::Selection;
+use shared::store::slice::{self, Tagged};
 use shared::wire::Id;
 use shared::wire::server::ServerRole;
 use tests::node::published_grains;
@@ -84,7 +86,12 @@ async fn what_a_secondary_holds_is_its_primarys_and_stays_readable() {
     let hash = source.rows(&format!("SELECT content_hash FROM slices WHERE id = '{ITEMS}'"));
     for home in Home::each(test, ServerRole::Secondary) {
         home.import(&source).ok();
-        let views = home.store().read(|conn| shared::store::slice::list(conn, None, 0, 100)).await.unwrap().0;
+        let views = home
+            .store()
+            .read(|conn| slice::list(conn, None, &Tagged::default(), &Selection::all(&slice::COLUMNS)))
+            .await
+            .unwrap()
+            .0;
         assert_eq!(views.len(), 3);
         for (row, published) in views {
             assert_eq!(row.primary_id, Some(BETTER_BRAKES.parse().unwrap()));

@@ -1,12 +1,13 @@
 //! What a secondary pulls: subscriptions, and slice versions as streams. A version never changes, so a stream of many
 //! small reads is one snapshot.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::failpoint::{Failpoint, reach};
 use shared::node::permission::{Action, Scope};
-use shared::node::service::{slice, subscription};
+use shared::node::service::{receiver, slice, subscription};
 use shared::node::{Error, Node, Principal};
 use shared::store::grain::GrainRow;
 use shared::store::slice::SliceRow;
@@ -47,27 +48,43 @@ pub async fn subscriptions(
 ) -> Result<Option<Vec<Subscription>>, Error> {
     node.permit(who, Action::ListOffers)?;
     let (now, company_id) = (node.clock.now(), who.company_id);
-    node.store
-        .read(move |conn| {
+    let subs = node
+        .store
+        .read(move |conn| -> Result<_, StoreError> {
             let rows = store::subscription::of_company(conn, company_id)?;
+            // What it has told, so that it tells again what was lost on its way.
+            let received = if is_go_client { HashMap::new() } else { receiver::named(conn, company_id)? };
             let mut subs = Vec::with_capacity(rows.len());
             for row in rows {
                 let view = store::slice::view(conn, row.slice_id)?;
                 let mut sub = subscription::to_wire(row);
+                sub.received = received.get(&sub.slice_id).copied();
                 sub.slice = view.map(|view| {
                     let ids_hash = view.1.ids_hash.clone();
                     let mut slice = slice::to_wire(view, now);
                     if is_go_client {
                         slice.content_hash = ids_hash;
-                        slice.version = None;
                     }
                     slice
                 });
                 subs.push(sub);
             }
-            Ok((!subs.is_empty()).then_some(subs))
+            Ok(subs)
         })
-        .await
+        .await?;
+    let told = |sub: &Subscription| {
+        let version = sub.slice.as_ref().and_then(|slice| slice.version.as_ref());
+        (sub.slice_id, version.filter(|_version| is_go_client).map(|version| version.number))
+    };
+    receiver::note_asked(node, who, subs.iter().map(told).collect()).await;
+    let without_version = |mut sub: Subscription| {
+        if let Some(slice) = sub.slice.as_mut().filter(|_slice| is_go_client) {
+            slice.version = None;
+        }
+        sub
+    };
+    let subs: Vec<Subscription> = subs.into_iter().map(without_version).collect();
+    Ok((!subs.is_empty()).then_some(subs))
 }
 
 /// The slice, if the caller's company actively subscribes to it and it is open.

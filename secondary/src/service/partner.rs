@@ -78,10 +78,38 @@ pub struct Session {
 /// or somebody else answers, [`Error::Unreachable`].
 pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
     let (company, partner) = load(secondary, primary_id).await?;
+    let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
+    let LoggedIn { session, key, refused } = log_in(secondary, &company, stored).await?;
+    prove(secondary, primary_id, key, refused, session.server.speaks_sync_2()).await?;
+    Ok(session)
+}
+
+/// Logs in without noting anything. The proven key is tried first: at its first login a candidate ends it there.
+///
+/// # Errors
+/// As [`login`].
+pub async fn look(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
+    let (company, partner) = load(secondary, primary_id).await?;
+    let stored = partner.map(|partner| [partner.api_key, partner.candidate_key]).unwrap_or_default();
+    Ok(log_in(secondary, &company, stored).await?.session)
+}
+
+struct LoggedIn {
+    session: Session,
+    /// The one that was taken, as it is stored.
+    key: Vec<u8>,
+    /// The last one before it that was not.
+    refused: Option<Vec<u8>>,
+}
+
+async fn log_in(
+    secondary: &Secondary,
+    company: &CompanyRow,
+    stored: [Option<Vec<u8>>; 2],
+) -> Result<LoggedIn, Error> {
     let addr = company.sync_addr.as_deref().ok_or_else(|| {
         Error::NotConfigured(format!("\"{}\" has no sync_addr: set it, or run `connect URL`", company.name))
     })?;
-    let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
     let keys: Vec<Vec<u8>> = stored.into_iter().flatten().collect();
     if keys.is_empty() {
         return Err(Error::NotConfigured(format!(
@@ -91,17 +119,16 @@ pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Err
     }
     let mut client = Client::new(&secondary.http, addr, secondary.allow_http)?;
     let mut refused: Option<Vec<u8>> = None;
-    for sealed in keys {
-        let api_key = open(secondary, primary_id, &sealed)?;
+    for key in keys {
+        let api_key = open(secondary, company.id, &key)?;
         match client.login_with_key(&api_key).await {
             Ok(()) => {
                 reach(Failpoint::LoginAnswered);
                 let server = client.view_server().await?;
-                refuse_impostor(&company, &server)?;
-                prove(secondary, primary_id, sealed, refused, server.speaks_sync_2()).await?;
-                return Ok(Session { client, server });
+                refuse_impostor(company, &server)?;
+                return Ok(LoggedIn { session: Session { client, server }, key, refused });
             }
-            Err(error) if is_refused_key(&error) => refused = Some(sealed),
+            Err(error) if is_refused_key(&error) => refused = Some(key),
             Err(error) => return Err(error.into()),
         }
     }

@@ -162,6 +162,11 @@ pub struct List {
 }
 
 impl List {
+    /// Every row of a list, on one page, in the order that nobody asked for.
+    pub fn everything(columns: &Columns) -> Self {
+        Self { page_number: 1, include: Vec::new(), selection: Selection::all(columns) }
+    }
+
     /// Whether a relation is to be embedded.
     pub fn includes(&self, name: &str) -> bool {
         self.include.contains(&name)

@@ -131,6 +131,12 @@ impl Selection {
         Self { filter: Vec::new(), order, after: None, offset: 0, limit: i64::MAX }
     }
 
+    /// Goes on behind a row, which has these values.
+    pub fn after_row(&mut self, position: impl Fn(&str) -> Value) {
+        self.offset = 0;
+        self.after = Some(self.order.iter().map(|order| position(order.column.name)).collect());
+    }
+
     /// Rows to ask SQL for.
     pub(super) fn rows(&self) -> i64 {
         self.limit.saturating_add(1)

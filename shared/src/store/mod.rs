@@ -9,16 +9,20 @@ mod conninfo;
 mod count;
 mod error;
 pub mod grain;
+pub mod history;
 pub mod import;
 pub mod keyring;
 pub mod list;
 pub mod metadata;
 mod migrate;
+mod migration;
 pub mod mint_reply;
 pub mod partner;
 pub mod payload;
 mod pool;
+pub mod receipt;
 pub mod reference;
+pub mod rollback;
 mod run_lock;
 mod schema;
 pub mod session;
@@ -40,6 +44,7 @@ pub use connection::{AnyConnection, Connection, DatabaseUrl, UrlError, create_fi
 pub use conninfo::Conninfo;
 pub use error::StoreError;
 pub use migrate::migrate;
+pub use migration::{Migration, migrations};
 use pool::Pool;
 pub use run_lock::RunLock;
 

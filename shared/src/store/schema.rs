@@ -199,6 +199,27 @@ tables! {
         updated_at: SqlTime,
         rotation_key: Nullable<Binary>,
     }
+    receipts (slice_id, company_id) {
+        slice_id: SqlId,
+        company_id: SqlId,
+        version: Nullable<BigInt>,
+        inferred: Bool,
+        reported_at: Nullable<SqlTime>,
+        offered: Nullable<BigInt>,
+        error: Text,
+        error_at: Nullable<SqlTime>,
+    }
+    receivers (company_id) {
+        company_id: SqlId,
+        asked_at: SqlTime,
+    }
+    rollbacks (slice_id) {
+        slice_id: SqlId,
+        run: SqlId,
+        version: BigInt,
+        owner: Text,
+        touched_at: SqlTime,
+    }
     row_counts (name, shard) {
         name: Text,
         shard: BigInt,
@@ -262,6 +283,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     subscriptions,
     activity,
     partners,
+    receipts,
+    receivers,
+    rollbacks,
     sync_runs,
     tags,
     slice_tags,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::slice::VersionId;
 use super::subscription::Subscription;
 use super::{Id, Timestamp, never};
 
@@ -55,4 +56,6 @@ pub struct CreateActivity {
     /// Nanoseconds.
     #[serde(default)]
     pub duration: i64,
+    /// Which version of the subscription's slice the caller has now. The reference does not know it.
+    pub version: Option<VersionId>,
 }

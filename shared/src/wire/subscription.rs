@@ -40,6 +40,10 @@ pub struct Subscription {
     /// The slice, where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
+    /// In a primary's answer to a receiver: the version that it has, as far as the primary heard. Not sent by the
+    /// reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<i64>,
 }
 
 /// Body of `POST /v1/subs`.

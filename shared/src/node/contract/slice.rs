@@ -6,8 +6,11 @@ use serde_json::json;
 use super::operation::{Empty, Operation, Resource};
 use crate::node::permission::Action;
 use crate::node::service;
+use crate::node::service::publish::Published;
 use crate::wire::activity::{Activity, CreateActivity};
 use crate::wire::grain::{CreateGrain, Grain};
+use crate::wire::history::{Comparison, Rollback, Version};
+use crate::wire::receiver::Receiver;
 use crate::wire::slice::{CreateSlice, MetadataPair, Slice, UpdateSlice};
 use crate::wire::subscription::{CreateSubscription, PutSubscription, Subscription, UpdateSubscription};
 use crate::wire::tag::{CreateTag, Tag, UpdateTag};
@@ -103,6 +106,43 @@ fn slices() -> Vec<Operation> {
                 "Remove a slice with all it holds",
             )
             .about("409 while somebody subscribes to it.")
+            .refuses(&[409]),
+        SLICES
+            .may(
+                Action::ViewReceivers,
+                "listReceivers",
+                (Method::GET, "/v1/slices/{slice_id}/receivers"),
+                "Who has which version of a slice",
+            )
+            .lists::<Receiver>(&service::receiver::COLUMNS),
+        SLICES
+            .may(
+                Action::ViewVersions,
+                "listVersions",
+                (Method::GET, "/v1/slices/{slice_id}/versions"),
+                "List the published versions of a slice",
+            )
+            .about("Newest first.")
+            .lists::<Version>(&service::history::COLUMNS),
+        SLICES
+            .may(
+                Action::ViewVersions,
+                "compareVersions",
+                (Method::GET, "/v1/slices/{slice_id}/compare"),
+                "How two versions of a slice differ",
+            )
+            .number("from", "The one compared from; required.", 0)
+            .number("to", "The one compared to: the published one if it is not said.", 0)
+            .answers::<Comparison>(),
+        SLICES
+            .may(
+                Action::PublishSlice,
+                "rollbackSlice",
+                (Method::POST, "/v1/slices/{slice_id}/rollback"),
+                "Publish an earlier version anew",
+            )
+            .takes::<Rollback>(json!({ "version": 1 }))
+            .answers::<Published>()
             .refuses(&[409]),
     ]
 }

@@ -5,9 +5,11 @@ mod activity;
 mod bound;
 mod company;
 mod grain;
+mod history;
 mod login;
 mod openapi;
 mod password;
+mod receiver;
 mod setting;
 mod slice;
 mod subscription;
@@ -58,6 +60,10 @@ pub fn shared() -> Routes {
         .on("viewSlice", slice::view)
         .on("updateSlice", slice::update)
         .on("deleteSlice", slice::delete)
+        .on("listReceivers", receiver::list)
+        .on("listVersions", history::versions)
+        .on("compareVersions", history::compare)
+        .on("rollbackSlice", history::rollback)
         .on("listGrains", grain::list)
         .on("createGrain", grain::create)
         .on("listGrainsOfSlice", grain::list_by_slice)

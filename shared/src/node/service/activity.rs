@@ -31,6 +31,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateActivity) -> Resul
     no_nul("Error", &body.error)?;
     let scope = node.permit(who, Action::RecordActivity)?;
     scope.admits_company(body.company_id)?;
+    let report = super::receiver::Report::of(node, who, &body);
     let new = NewActivity {
         uid: node.random.id(),
         company_id: body.company_id,
@@ -47,6 +48,9 @@ pub async fn create(node: &Node, who: &Principal, body: CreateActivity) -> Resul
                 && store::subscription::find(conn, sub_id)?.is_none_or(|sub| sub.company_id != own)
             {
                 return Err(Error::Forbidden);
+            }
+            if let Some(report) = report {
+                report.take(conn, new.created_at)?;
             }
             Ok(to_wire(store::activity::insert(conn, &new)?))
         })

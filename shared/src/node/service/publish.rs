@@ -18,7 +18,7 @@ use crate::wire::server::ServerRole;
 use crate::wire::{Id, Timestamp};
 
 /// What publishing did.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Published {
     /// Which slice.
     pub slice_id: Id,
@@ -183,7 +183,7 @@ fn same_content(conn: &mut Connection, row: &GrainRow, content: &[u8]) -> Result
     Ok(encoding.decode(&text, limit).is_ok_and(|bytes| Sha256::digest(&bytes).as_slice() == content))
 }
 
-fn refuse_open_draft(conn: &mut Connection, slice: &SliceRow) -> Result<(), Error> {
+pub(super) fn refuse_open_draft(conn: &mut Connection, slice: &SliceRow) -> Result<(), Error> {
     let base = store::version::find(conn, slice.id, slice.current_version)?;
     let open = match &base {
         // Metadata given at create waits for the first publication: not an edit in progress.

@@ -253,14 +253,17 @@ pub async fn unlock_as(node: &Node, by: Option<String>, id: Id) -> Result<(), Er
         .await
 }
 
-/// The slice, taken for writing, unless somebody else holds its lock.
+/// The slice, taken for writing, unless somebody else holds its lock or fills its draft.
 pub(super) fn editable(conn: &mut Connection, id: Id, by: &str, now: Timestamp) -> Result<SliceRow, Error> {
     let row = store::slice::find_for_update(conn, id)?.ok_or(MISSING)?;
     match (&row.lock_owner, row.lock_expires_at) {
         (Some(owner), Some(until)) if owner != by && now < until => {
             Err(Error::Locked { owner: owner.clone(), until })
         }
-        _ => Ok(row),
+        _ => {
+            super::history::refuse_while_rolling_back(conn, id, now)?;
+            Ok(row)
+        }
     }
 }
 

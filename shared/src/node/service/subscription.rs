@@ -262,5 +262,6 @@ pub fn to_wire(row: SubscriptionRow) -> Subscription {
         updated_at: Some(row.updated_at),
         company: None,
         slice: None,
+        received: None,
     }
 }
