@@ -9,7 +9,7 @@ use super::{primary, programs, run_with, secondary};
 fn completions_are_printed_for_every_shell_and_pages_written_for_every_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = primary(&["completions", shell]).ok().out;
-        assert!(script.contains("rollback") && script.contains("--data-dir"), "{shell}");
+        assert!(script.contains("rollback") && script.contains("data-dir"), "{shell}");
         assert!(secondary(&["completions", shell]).ok().out.contains("primaries"), "{shell}");
     }
     assert_eq!(primary(&["completions", "tcsh"]).code, 2);

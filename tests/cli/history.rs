@@ -52,6 +52,7 @@ fn a_publisher_sees_versions_and_receivers_and_brings_a_version_back() {
     served.add("draft", "raw", "x");
     served.primary(&["slice", "rollback", "items", "1"]).fails_with(1, "unpublished changes");
     served.refresh();
+    served.secondary(&["sync"]).ok();
     let lock = format!("/v1/slices/lock/{}", served.slice);
     served.runtime.block_on(served.admin.call(reqwest::Method::PUT, &lock)).unwrap();
     served.primary(&["slice", "rollback", "items", "1"]).fails_with(75, "locked by admin");

@@ -10,7 +10,7 @@ fn slices_and_grains_are_listed_on_both_sides_and_no_draft_is() {
     let id = served.slice;
     let line = format!("items ({id}) \"aces-file\" Grains: 0\n");
     assert_eq!(served.primary(&["list"]).ok().out, line);
-    served.add("text", "raw", "one\ttwo\r\nthree \u{1b}[2J");
+    served.add("text", "raw", "one\ttwo\r\nthree \u{1b}[2J\u{9b}");
     served.add("binary", "b64", "AP8=");
     served.add("large", "raw", &"x".repeat(1_100_000));
     // 4 MB in 4 KB.
@@ -34,7 +34,7 @@ fn slices_and_grains_are_listed_on_both_sides_and_no_draft_is() {
         let row = |key: &str| -> Value {
             rows.as_array().unwrap().iter().find(|row| row["grain_key"] == key).unwrap().clone()
         };
-        assert_eq!(row("text")["payload"], "one\ttwo\r\nthree \u{1b}[2J");
+        assert_eq!(row("text")["payload"], "one\ttwo\r\nthree \u{1b}[2J\u{9b}");
         assert_eq!(
             (&row("binary")["payload_base64"], &row("large")["payload_omitted"]),
             (&json!("AP8="), &json!(true))

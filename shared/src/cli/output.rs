@@ -15,7 +15,8 @@ const MAX_CELL: usize = 120;
 /// A closed or full standard output.
 pub fn print(as_json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = if as_json {
-        serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?
+        let json = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+        json_escaped(&json)
     } else {
         text()
     };
@@ -37,7 +38,7 @@ impl Array {
         let value = serde_json::to_string(value).map_err(|error| Failure::failed(error.to_string()))?;
         let before = if self.is_begun { ',' } else { '[' };
         self.is_begun = true;
-        write_line(&format!("{before}{value}"))
+        write_line(&format!("{before}{}", json_escaped(&value)))
     }
 
     /// Ends it.
@@ -47,6 +48,23 @@ impl Array {
     pub fn end(self) -> Result<(), Failure> {
         write_line(if self.is_begun { "]" } else { "[]" })
     }
+}
+
+/// JSON may hold DEL and the control characters behind it as they are: a terminal must not get them, and a program must.
+fn json_escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            text.push_str("\\u");
+            let code = u32::from(c);
+            for shift in [12, 8, 4, 0] {
+                text.extend(char::from_digit((code >> shift) & 15, 16));
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Prints one line or block.
@@ -132,7 +150,16 @@ pub fn size(bytes: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::{escaped, json_escaped};
+
+    #[test]
+    fn json_comes_through_a_terminal_as_it_was() {
+        let text = "a\u{7f}\u{9b}31m\u{85}\u{1b}\nü";
+        let json = serde_json::to_string(text).unwrap();
+        let shown = json_escaped(&json);
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
 
     #[test]
     fn what_a_terminal_acts_on_is_written_out() {
