@@ -61,6 +61,8 @@ async fn assert_tallies(home: &Home, report: &Value) {
         ("subscriptions", "subscriptions"),
         ("grains", "grains"),
         ("activity", "activity"),
+        ("tags", "tags"),
+        ("slice-tags", "slice_tags"),
     ] {
         let (read, taken, refused) = tally(report, table);
         assert_eq!(read, taken + refused, "{table}");
@@ -139,6 +141,9 @@ async fn a_hostile_primary_loses_nothing_without_a_word() {
             ('d0000000-0000-4000-8000-00000000000a', '{ACES}', 'large', 'raw', 'the same key', ''),
             ('d0000000-0000-4000-8000-00000000000b', '{ACES}', 'b-first', 'raw', 'x', ''),
             ('d0000000-0000-4000-8000-00000000000b', '{ACES}', 'c-second', 'raw', 'y', '');
+        INSERT INTO tags (id, name) VALUES (1, 'twice'), (5, 'Hot Items'), (6, '');
+        INSERT INTO slice_tags (tag_id, slice_id) VALUES (1, '2c000000-0000-4000-8000-000000000000'), (9, '{ACES}'), (5, gen_random_uuid()),
+            (5, '{ACES}');
         INSERT INTO activity (id, company_id, sub_id, success, message, created_at) VALUES
             (7, gen_random_uuid(), gen_random_uuid(), TRUE, E'odd\\u001b[2J', '-infinity'), (7, NULL, NULL, TRUE, 'again', now()),
             (9, NULL, NULL, FALSE, repeat('long ', 10000), '30000-01-01');
@@ -202,6 +207,10 @@ async fn a_hostile_primary_loses_nothing_without_a_word() {
                 ("grains", "grain-key-twice", &["00000000000a"]),
                 ("grains", "id-twice", &["c-second"]),
                 ("grains", "undecodable", &["000009"]),
+                ("tags", "id-twice", &["twice"]),
+                ("tags", "renamed", &["\"Hot Items\" is now \"hot_items-5\"", "tag-6"]),
+                ("slice-tags", "orphan", &["tag 9", "tag 5"]),
+                ("slice-tags", "pair-twice", &["tag 1"]),
                 ("activity", "id-twice", &["7"]),
                 ("activity", "time", &["odd", "long"]),
             ],

@@ -43,8 +43,6 @@ impl Source {
             .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
             .collect();
         source.sql(&script.join("\n"));
-        // There is no place for them yet.
-        source.sql("DELETE FROM slice_tags; DELETE FROM tags;");
         Some(source)
     }
 

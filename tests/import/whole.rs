@@ -48,6 +48,8 @@ async fn a_primary_is_taken_over_whole_and_every_active_partners_key_goes_on_wor
             ("subscriptions", "subscriptions"),
             ("grains", "grains"),
             ("activity", "activity"),
+            ("tags", "tags"),
+            ("slice-tags", "slice_tags"),
         ] {
             let rows = source.count(&format!("SELECT count(*) FROM {counted};"));
             assert!(rows > 0, "{table}");

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::activity::ActivityRow;
-use super::schema::{activity, imports, users};
+use super::schema::{activity, imports, tags, users};
+use super::tag::TagRow;
 use super::user::UserRow;
 use super::{Connection, StoreError, on_backend};
 use crate::wire::Timestamp;
@@ -78,6 +79,23 @@ pub fn insert_activity(conn: &mut Connection, rows: &[ActivityRow]) -> Result<()
     Ok(())
 }
 
+/// Adds a tag with the id it had.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when id or name exist.
+pub fn insert_tag(conn: &mut Connection, row: &TagRow) -> Result<(), StoreError> {
+    diesel::insert_into(tags::table)
+        .values((
+            tags::id.eq(row.id),
+            tags::name.eq(&row.name),
+            tags::description.eq(&row.description),
+            tags::created_at.eq(row.created_at),
+            tags::updated_at.eq(row.updated_at),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Highest id of a record; `None` without records.
 ///
 /// # Errors
@@ -93,6 +111,8 @@ pub enum Numbered {
     Users,
     /// `activity`.
     Activity,
+    /// `tags`.
+    Tags,
 }
 
 /// The next row gets an id above `last`: an id that stood for somebody in the source, even if his row was not taken,
@@ -104,6 +124,7 @@ pub fn reserve_ids(conn: &mut Connection, table: Numbered, last: i64) -> Result<
     let name = match table {
         Numbered::Users => "users",
         Numbered::Activity => "activity",
+        Numbered::Tags => "tags",
     };
     if last < 1 {
         return Ok(());

@@ -19,7 +19,7 @@ const MISSING: Error = Error::NotFound("Tag does not exist.");
 const MAX_NAMES: usize = 50;
 
 /// A name as it is stored: what separates names in a query cannot be part of one.
-fn normalised(name: &str) -> String {
+pub(super) fn normalised(name: &str) -> String {
     let kept = name.chars().filter(|c| !matches!(c, '\'' | '"'));
     kept.map(|c| if matches!(c, ',' | ' ') { '_' } else { c }).collect::<String>().to_lowercase()
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::company::{self, Companies};
 use super::report::{Notes, Report};
 use super::slice::{self, Slices};
+use super::tag::{self, Tags};
 use super::user::{self, Users};
 use super::{ImportError, Installation, Snapshot, Target};
 use crate::clock::Random;
@@ -100,6 +101,7 @@ pub(super) struct Plan {
     pub companies: Companies,
     pub users: Users,
     pub slices: Slices,
+    pub tags: Tags,
 }
 
 /// Plans everything but grains and the sync log.
@@ -114,6 +116,7 @@ pub(super) fn plan(
     let by_id = company::by_id(&companies);
     let users = user::plan(snapshot, installation, &by_id, now, notes);
     let slices = slice::plan(snapshot, installation, &by_id, random, notes);
+    let tags = tag::plan(snapshot, &slices.slices, notes);
     let mut generations: HashMap<Id, i64> = HashMap::new();
     for ApiKeyRow { company_id, generation, .. } in &users.keys {
         let newest = generations.entry(*company_id).or_default();
@@ -122,7 +125,7 @@ pub(super) fn plan(
     for row in &mut companies.rows {
         row.key_generation = generations.get(&row.id).copied().unwrap_or_default();
     }
-    Plan { companies, users, slices }
+    Plan { companies, users, slices, tags }
 }
 
 /// Writes the node: all of it, or nothing.
@@ -158,6 +161,8 @@ pub(super) async fn found(
     let last_user = plan.users.last_id;
     let slices: Vec<_> = plan.slices.slices.iter().map(|slice| slice.row.clone()).collect();
     let subscriptions = plan.slices.subscriptions.clone();
+    let (tags, on_slices, last_tag) =
+        (plan.tags.rows.clone(), plan.tags.on_slices.clone(), plan.tags.last_id);
     let fingerprint = fingerprint.to_vec();
     debug_assert!(installation.role == ServerRole::Primary || keys.is_empty(), "a secondary mints no keys");
     target
@@ -187,6 +192,13 @@ pub(super) async fn found(
             }
             for row in &subscriptions {
                 store::subscription::insert(conn, row)?;
+            }
+            for row in &tags {
+                store::import::insert_tag(conn, row)?;
+            }
+            reserve_ids(conn, Numbered::Tags, last_tag)?;
+            for (tag, slice) in on_slices {
+                store::tag::assign(conn, tag, slice)?;
             }
             Ok(())
         })

@@ -16,6 +16,7 @@ mod grain;
 mod names;
 pub mod report;
 mod slice;
+mod tag;
 mod user;
 
 use std::sync::{Arc, Mutex, PoisonError};

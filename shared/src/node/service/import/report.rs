@@ -130,7 +130,7 @@ pub enum Finding {
     CutOff,
     /// A metadata key that is too long or there twice.
     MetadataKey,
-    /// A second subscription of the same company to the same slice.
+    /// A second subscription of the same company to the same slice, or the same tag on a slice once more.
     PairTwice,
     /// On a secondary: a slice can come from one primary only.
     OtherPrimary,
@@ -144,8 +144,6 @@ pub enum Finding {
     TooLarge,
     /// The payload is not what its encoding says.
     Undecodable,
-    /// There is no place for it.
-    NoPlace,
 }
 
 impl Finding {
@@ -286,7 +284,9 @@ impl Finding {
                 "the key is longer than 1,000 bytes or there twice",
                 "give it a shorter key in the source, or leave it out",
             ),
-            Self::PairTwice => (false, "the company subscribes to the slice already", "nothing"),
+            Self::PairTwice => {
+                (false, "the company subscribes to the slice already, or the slice has the tag", "nothing")
+            }
             Self::OtherPrimary => (
                 false,
                 "the slice comes from another primary, or the subscription names the server's own company",
@@ -310,11 +310,6 @@ impl Finding {
                 true,
                 "the payload is not what its encoding says, or unpacks to more than 256 MiB: it was taken as it is",
                 "publish it again, if anybody needs it",
-            ),
-            Self::NoPlace => (
-                false,
-                "this version keeps no tags",
-                "keep the source's database until a version does, or note them down",
             ),
         }
     }

@@ -113,21 +113,8 @@ pub(super) fn plan(
         let count = length(pairs.len());
         notes.add_many(Table::Metadata, Finding::Orphan, count, format!("all {count} of slice {slice_id}"));
     }
-    refuse_tags(snapshot, notes);
     plan.subscriptions = subscriptions(snapshot, installation, companies, &plan.slices, notes);
     plan
-}
-
-fn refuse_tags(snapshot: &Snapshot, notes: &mut Notes) {
-    notes.read(Table::Tags, length(snapshot.tags.len()));
-    for tag in &snapshot.tags {
-        notes.add(Table::Tags, Finding::NoPlace, named(tag.id, &tag.name));
-    }
-    notes.read(Table::SliceTags, length(snapshot.slice_tags.len()));
-    for row in &snapshot.slice_tags {
-        let slice = row.slice_id.unwrap_or_default();
-        notes.add(Table::SliceTags, Finding::NoPlace, format!("tag {} on slice {slice}", row.tag_id));
-    }
 }
 
 fn row(slice: &Slice) -> String {

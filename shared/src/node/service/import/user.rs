@@ -292,6 +292,8 @@ impl Planner<'_> {
             password_changed: notes.time(Table::Users, user.password_changed, line),
             created_at: notes.time_or_zero(Table::Users, user.created_at, line),
             updated_at: notes.time_or_zero(Table::Users, user.updated_at, line),
+            display_name: String::new(),
+            deleted_at: None,
         }
     }
 }
