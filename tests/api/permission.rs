@@ -357,7 +357,7 @@ async fn cell(
     let (path, body) = world.request(operation, side, &self_id).await;
     let query = match operation.id {
         "mintApiKey" | "mintApiKeyAtRoot" => "",
-        "compareVersions" => "?from=0&to=1",
+        "compareVersions" => "?from=1",
         _ if operation.method == "GET" => "?pagesize=250",
         _ => "",
     };
@@ -461,4 +461,48 @@ fn every_action_of_the_matrix_is_that_of_an_operation_or_of_a_member() {
     let unused: Vec<_> =
         MATRIX.iter().map(|rule| rule.action).filter(|action| !used.contains(action)).collect();
     assert!(unused.is_empty(), "{unused:?}");
+}
+
+const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+const MARKS: [&str; 2] = ["<!-- permissions -->\n", "<!-- /permissions -->"];
+
+/// The matrix as docs/api.md prints it: a row for each action, with the operations that it stands behind.
+fn table() -> String {
+    let mut text = String::from(
+        "\n| operations | server | super admin | admin | company admin | machine | user | |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for rule in MATRIX {
+        let all = operations();
+        let paths: Vec<String> = all
+            .iter()
+            .filter(|operation| operation.access == Access::Login(rule.action))
+            .map(|operation| format!("`{} {}`", operation.method, operation.path))
+            .collect();
+        let reach = rule.reach.map(|reach| match reach {
+            Reach::No => "no",
+            Reach::Own => "own",
+            Reach::All => "yes",
+        });
+        let what = if paths.is_empty() { format!("{:?}", rule.action) } else { paths.join(", ") };
+        text.push_str(&format!("| {what} | {} | {} | {} |\n", rule.on, reach.join(" | "), rule.note));
+    }
+    text.push('\n');
+    text
+}
+
+#[test]
+fn the_printed_matrix_is_the_one_that_the_servers_ask() {
+    let text = std::fs::read_to_string(API).unwrap();
+    let (before, rest) = text.split_once(MARKS[0]).unwrap();
+    let (printed, after) = rest.split_once(MARKS[1]).unwrap();
+    let table = table();
+    if std::env::var_os("SANDPIPER_TEST_BLESS").is_some() {
+        std::fs::write(API, format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1])).unwrap();
+        return;
+    }
+    assert!(
+        printed == table,
+        "the table in docs/api.md is stale: write it anew with SANDPIPER_TEST_BLESS=1 cargo test -p tests --test api printed"
+    );
 }

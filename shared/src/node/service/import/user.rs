@@ -283,8 +283,6 @@ impl Planner<'_> {
             first_name: user.first_name.clone(),
             last_name: user.last_name.clone(),
             phone: user.phone.clone(),
-            display_name: String::new(),
-            deleted_at: None,
             active: user.active,
             role: user.role,
             generation: 0,
