@@ -84,3 +84,33 @@ async fn both_servers_serve_the_document_and_a_page_that_shows_it() {
         }
     }
 }
+
+/// Methods and paths in the first column of docs/api.md's tables, each parameter as `{}`.
+fn documented() -> Vec<String> {
+    let api = include_str!("../../docs/api.md");
+    let cells = api.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    cells
+        .flat_map(|cell| cell.split('`').map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|text| {
+            let (method, path) =
+                text.split_once(" /").map(|(method, path)| (method.to_owned(), path.to_owned()))?;
+            let path = path.split('?').next().unwrap_or_default().to_owned();
+            let parts = path.split('/').map(|part| if part.starts_with([':', '{']) { "{}" } else { part });
+            Some(format!("{method} /{}", parts.collect::<Vec<_>>().join("/")))
+        })
+        .collect()
+}
+
+#[test]
+fn the_tables_for_people_know_every_operation() {
+    let documented = documented();
+    let missing: Vec<String> = operations()
+        .iter()
+        .map(|operation| {
+            let parts = operation.path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+            format!("{} {}", operation.method, parts.collect::<Vec<_>>().join("/"))
+        })
+        .filter(|name| !documented.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "docs/api.md has no row for {missing:#?}");
+}

@@ -13,6 +13,7 @@
 mod architecture;
 mod contract;
 mod deleted_user;
+mod list;
 mod ordinary_user;
 mod patch;
 mod permission;

@@ -185,6 +185,10 @@ impl Selection {
 }
 
 fn compare<QS: 'static>(column: Column, operator: &str, value: &Value) -> Predicate<QS> {
+    // An id that is not there is the nil one on the wire.
+    if matches!(value, Value::Id(id) if id.is_nil()) && operator == "=" {
+        return Box::new(sql::<Bool>(&format!("{} IS NULL", column.sql)));
+    }
     let left = sql::<Bool>(&format!("{} {operator} ", column.sql));
     match value {
         Value::Text(text) => Box::new(left.bind::<Text, _>(text.clone())),

@@ -40,6 +40,7 @@ pub struct Activity {
 pub struct CreateActivity {
     /// The caller's own company.
     #[serde(default)]
+    #[schema(required = true)]
     pub company_id: Id,
     /// Which subscription; nil if none.
     #[serde(default)]
@@ -49,6 +50,7 @@ pub struct CreateActivity {
     pub success: bool,
     /// Required.
     #[serde(default)]
+    #[schema(required = true, min_length = 1)]
     pub message: String,
     /// Why not, if it failed.
     #[serde(default)]

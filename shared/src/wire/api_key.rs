@@ -32,6 +32,7 @@ pub const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 60 * 60;
 pub struct MintRequest {
     /// Seconds that the key before stays good, unless the new one logs in earlier; 0, the default: it dies at once.
     #[serde(default)]
+    #[schema(maximum = 2_592_000)]
     pub overlap_seconds: u32,
 }
 

@@ -47,9 +47,11 @@ pub struct CreateCompany {
     pub id: Id,
     /// At least 3 characters.
     #[serde(default)]
+    #[schema(required = true, min_length = 3, max_length = 255)]
     pub name: String,
     /// Base URL of its server; may be empty.
     #[serde(default)]
+    #[schema(max_length = 1000)]
     pub sync_addr: String,
     /// Whether it may log in.
     #[serde(default)]
@@ -60,16 +62,16 @@ pub struct CreateCompany {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateCompany {
     /// At least 3 characters.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 255)]
     pub name: Patch<String>,
     /// Base URL of its server; may be empty.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub sync_addr: Patch<String>,
     /// Whether it may log in.
-    #[schema(value_type = Option<bool>)]
     #[serde(default)]
+    #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,
     /// Write-only, on a secondary: the key for this primary.
     #[schema(value_type = Option<String>)]

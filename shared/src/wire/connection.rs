@@ -11,13 +11,15 @@ use crate::crypto::Secret;
 pub struct Connect {
     /// Base URL of the primary.
     #[serde(default)]
+    #[schema(required = true, min_length = 1)]
     pub url: String,
     /// Company admin at the primary.
     #[serde(default)]
+    #[schema(required = true, min_length = 1)]
     pub username: String,
     /// His password there; used once, never stored.
     #[serde(default)]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub password: Secret,
     /// The primary is known here under another address, and has really moved.
     #[serde(default)]

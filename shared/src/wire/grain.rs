@@ -49,20 +49,24 @@ pub struct CreateGrain {
     pub id: Id,
     /// Required.
     #[serde(default)]
+    #[schema(required = true)]
     pub slice_id: Id,
     /// Required; stored in lower case.
     #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 250)]
     pub grain_key: String,
     /// By habit the file name.
     #[serde(default)]
     pub source: String,
     /// Required.
     #[serde(default)]
+    #[schema(required = true, pattern = "^(raw|b64|z64|a85|z85)$")]
     pub encoding: String,
     /// Echoed in the answer.
     #[serde(default)]
     pub payload_len: i64,
     /// Required.
     #[serde(default)]
+    #[schema(required = true, min_length = 1)]
     pub payload: String,
 }

@@ -95,5 +95,6 @@ pub struct GrainChange {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct Rollback {
     /// The version to bring back; required.
+    #[schema(value_type = i64, required = true, minimum = 0)]
     pub version: Option<i64>,
 }

@@ -9,16 +9,16 @@ use crate::crypto::Secret;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct ChangePassword {
     /// The one that is good now.
-    #[schema(value_type = String)]
     #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub old_password: Secret,
     /// See the password policy.
-    #[schema(value_type = String)]
     #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub new_password: Secret,
     /// The same again.
-    #[schema(value_type = String)]
     #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub new_password_confirm: Secret,
 }
 

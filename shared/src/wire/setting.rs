@@ -30,8 +30,10 @@ pub struct Setting {
 pub struct WriteSetting {
     /// `primary` or `secondary`.
     #[serde(default)]
+    #[schema(required = true, pattern = "^(primary|secondary)$")]
     pub server_role: String,
     /// The company that owns the node.
     #[serde(default)]
+    #[schema(required = true)]
     pub server_id: Id,
 }

@@ -88,9 +88,14 @@ pub struct CreateSlice {
     pub id: Id,
     /// At least 3 characters.
     #[serde(default)]
+    #[schema(required = true, min_length = 3, max_length = 255)]
     pub name: String,
     /// One of [`SLICE_TYPES`].
     #[serde(default)]
+    #[schema(
+        required = true,
+        pattern = "^(aces-file|aces-items|asset-files|partspro-file|pies-file|pies-items|pies-marketcopy|pies-pricesheet)$"
+    )]
     pub slice_type: String,
     /// Whether it may be synced at once.
     #[serde(default)]
@@ -104,16 +109,16 @@ pub struct CreateSlice {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateSlice {
     /// At least 3 characters.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 255)]
     pub name: Patch<String>,
     /// One of [`SLICE_TYPES`].
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, pattern = "^(aces-file|aces-items|asset-files|partspro-file|pies-file|pies-items|pies-marketcopy|pies-pricesheet)$")]
     pub slice_type: Patch<String>,
     /// Whether it may be synced.
-    #[schema(value_type = Option<bool>)]
     #[serde(default)]
+    #[schema(value_type = bool, required = false)]
     pub allow_sync: Patch<bool>,
     /// The whole map; waits in the draft for the next publication.
     #[schema(value_type = Option<BTreeMap<String, String>>)]

@@ -54,12 +54,15 @@ pub struct CreateSubscription {
     pub id: Id,
     /// Required.
     #[serde(default)]
+    #[schema(required = true)]
     pub slice_id: Id,
     /// Required.
     #[serde(default)]
+    #[schema(required = true)]
     pub company_id: Id,
     /// At least 3 characters.
     #[serde(default)]
+    #[schema(required = true, min_length = 3, max_length = 255)]
     pub name: String,
     /// May be empty.
     #[serde(default)]
@@ -74,12 +77,15 @@ pub struct CreateSubscription {
 pub struct PutSubscription {
     /// The id in the path.
     #[serde(default)]
+    #[schema(required = true)]
     pub sub_id: Id,
     /// As it is: a subscription keeps its slice.
     #[serde(default)]
+    #[schema(required = true)]
     pub slice_id: Id,
     /// As it is: a subscription keeps its company.
     #[serde(default)]
+    #[schema(required = true)]
     pub company_id: Id,
     /// At least 3 characters.
     pub name: Option<String>,
@@ -93,28 +99,28 @@ pub struct PutSubscription {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateSubscription {
     /// The id in the path.
-    #[schema(value_type = Option<Id>)]
     #[serde(default)]
+    #[schema(value_type = Id, required = false)]
     pub sub_id: Patch<Id>,
     /// As it is: a subscription keeps its slice.
-    #[schema(value_type = Option<Id>)]
     #[serde(default)]
+    #[schema(value_type = Id, required = false)]
     pub slice_id: Patch<Id>,
     /// As it is: a subscription keeps its company.
-    #[schema(value_type = Option<Id>)]
     #[serde(default)]
+    #[schema(value_type = Id, required = false)]
     pub company_id: Patch<Id>,
     /// At least 3 characters.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 255)]
     pub name: Patch<String>,
     /// May be empty.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub description: Patch<String>,
     /// The own side's switch.
-    #[schema(value_type = Option<bool>)]
     #[serde(default)]
+    #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,
 }
 

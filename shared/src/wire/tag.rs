@@ -34,6 +34,7 @@ pub struct Tag {
 pub struct CreateTag {
     /// Normalised before it is stored.
     #[serde(default)]
+    #[schema(required = true, pattern = "^[A-Za-z0-9_ ,-]{1,250}$")]
     pub name: String,
     /// May be empty.
     #[serde(default)]
@@ -44,8 +45,8 @@ pub struct CreateTag {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateTag {
     /// Normalised before it is stored.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, pattern = "^[A-Za-z0-9_ ,-]{1,250}$")]
     pub name: Patch<String>,
     /// May be empty.
     #[schema(value_type = Option<String>)]

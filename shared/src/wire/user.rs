@@ -106,23 +106,27 @@ pub struct User {
 pub struct CreateUser {
     /// Required.
     #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 255)]
     pub first_name: String,
     /// Required.
     #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 255)]
     pub last_name: String,
     /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`.
     #[serde(default)]
+    #[schema(required = true, pattern = "^[A-Za-z0-9_~.-]{1,30}$")]
     pub username: String,
     /// See the password policy.
-    #[schema(value_type = String)]
     #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub password: Secret,
     /// The same again.
-    #[schema(value_type = String)]
     #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub password_confirm: Secret,
     /// Required.
     #[serde(default)]
+    #[schema(required = true, pattern = "^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}[.][A-Za-z]{2,20}$")]
     pub email: String,
     /// May be empty.
     #[serde(default)]
@@ -132,9 +136,11 @@ pub struct CreateUser {
     pub display_name: String,
     /// The caller's own, unless he is staff.
     #[serde(default)]
+    #[schema(required = true)]
     pub company_id: Id,
     /// 100, 110, 120, 200 or 300; must be weaker than the caller's.
     #[serde(default)]
+    #[schema(required = true, minimum = 100, maximum = 300)]
     pub role: i64,
     /// The reference creates users active whatever this says; so do we unless it is `false`.
     pub active: Option<bool>,
@@ -144,16 +150,16 @@ pub struct CreateUser {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateUser {
     /// At least 2 characters.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 2, max_length = 255)]
     pub first_name: Patch<String>,
     /// At least 2 characters.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 2, max_length = 255)]
     pub last_name: Patch<String>,
     /// Unique ignoring case.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
+    #[schema(value_type = String, required = false, pattern = "^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}[.][A-Za-z]{2,20}$")]
     pub email: Patch<String>,
     /// May be empty.
     #[schema(value_type = Option<String>)]
@@ -164,8 +170,8 @@ pub struct UpdateUser {
     #[serde(default)]
     pub display_name: Patch<String>,
     /// Whether it may log in; staff only.
-    #[schema(value_type = Option<bool>)]
     #[serde(default)]
+    #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,
     /// Not writable here.
     #[schema(ignore)]

@@ -41,6 +41,11 @@ pub fn document() -> OpenApi {
                     .build(),
             ),
         );
+    let mut of_errors = Vec::new();
+    ErrorBody::schemas(&mut of_errors);
+    for (name, schema) in of_errors {
+        components = components.schema(name, schema);
+    }
     for operation in operations() {
         let Some(method) = http_method(&operation.method) else { continue };
         for (name, schema) in operation.schemas.clone() {

@@ -11,7 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::node::permission::Action;
 use crate::node::query::{MAX_PAGE_SIZE, names};
-use crate::store::list::Columns;
+use crate::store::list::{Column, Columns, Kind};
+use crate::wire::page::Page;
 
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,24 +261,28 @@ impl Operation {
     pub(super) fn lists<T: ToSchema>(self, columns: &Columns) -> Self {
         let by_default = columns.by_default.column.name;
         let page_size = whole_number(Some(1), Some(MAX_PAGE_SIZE));
+        let sort = one_or_more(&format!("({})(:(asc|desc))?", alternatives(columns.sort, |_kind| "")));
+        let filter = one_or_more(&format!("({})", alternatives(columns.filter, value_of)));
         let mut this = self
             .parameter("page", "From 1.", whole_number(Some(1), None), None)
             .parameter("pagesize", "Rows a page, 50 if it is not said.", page_size, None)
-            .text(
+            .parameter(
                 "sort",
                 &format!(
                     "Columns in the order of their weight, each with `:asc` or `:desc`, divided by commas: {}.",
                     names(columns.sort)
                 ),
-                &format!("{by_default}:desc"),
+                sort,
+                Some(format!("{by_default}:desc").into()),
             )
-            .text(
+            .parameter(
                 "filter",
                 &format!(
                     "`column:value`, divided by commas; all of them must hold. Columns: {}.",
                     names(columns.filter)
                 ),
-                "",
+                filter,
+                None,
             )
             .text(
                 "next",
@@ -285,11 +290,15 @@ impl Operation {
                  same `sort` and `filter` as there; not with `page`.",
                 "",
             );
-        if let Some(first) = columns.includes.first() {
+        if !columns.includes.is_empty() {
             let includes = columns.includes.join(", ");
-            this = this.text("include", &format!("Embeds a relation: {includes}."), first);
+            let values = text_schema().enum_values(Some(columns.includes.iter().copied())).build();
+            this = this.parameter("include", &format!("Embeds a relation: {includes}."), values.into(), None);
         }
-        this.answers::<crate::wire::page::Page<T>>()
+        // utoipa calls every page of whatever "Page".
+        let schema = this.refer_as::<Page<T>>(format!("PageOf{}", T::name()));
+        this.answer = Some(Body { kind: JSON, schema, example: None });
+        this
     }
 
     fn parameter(mut self, name: &str, about: &str, schema: RefOr<Schema>, example: Option<Value>) -> Self {
@@ -307,9 +316,13 @@ impl Operation {
     }
 
     fn refer<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        self.refer_as::<T>(T::name().into_owned())
+    }
+
+    fn refer_as<T: ToSchema>(&mut self, name: String) -> RefOr<Schema> {
         T::schemas(&mut self.schemas);
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        utoipa::openapi::Ref::from_schema_name(T::name()).into()
+        self.schemas.push((name.clone(), T::schema()));
+        utoipa::openapi::Ref::from_schema_name(name).into()
     }
 
     /// Names of the parameters in the path.
@@ -336,4 +349,32 @@ pub(super) fn whole_number(least: Option<i64>, most: Option<i64>) -> RefOr<Schem
         .maximum(most)
         .build()
         .into()
+}
+
+fn text_schema() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
+}
+
+/// Items of a pattern, divided by commas.
+fn one_or_more(item: &str) -> RefOr<Schema> {
+    text_schema().pattern(Some(format!("^{item}(,{item})*$"))).build().into()
+}
+
+/// Names of columns, each with the pattern of what follows it.
+fn alternatives(columns: &[Column], followed_by: impl Fn(Kind) -> &'static str) -> String {
+    let items = columns.iter().map(|column| format!("{}{}", column.name, followed_by(column.kind)));
+    items.collect::<Vec<_>>().join("|")
+}
+
+/// The pattern of a condition's value.
+fn value_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Folded => ":[^,]*",
+        Kind::Id => ":[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        Kind::Bool => ":(true|false)",
+        Kind::Number => ":-?[0-9]{1,18}",
+        Kind::Time => {
+            ":2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+        }
+    }
 }
