@@ -10,7 +10,7 @@ use crate::payload::Encoding;
 use crate::store::grain::{GrainRow, NewGrain, Stretch};
 use crate::store::list::{Selection, Value};
 use crate::store::slice::SliceRow;
-use crate::store::{self, Connection};
+use crate::store::{self, Connection, StoreError};
 use crate::wire::grain::{CreateGrain, Grain};
 use crate::wire::page::Page;
 use crate::wire::{Id, Timestamp};
@@ -352,10 +352,24 @@ fn page(
         }
         let behind = behind.filter(|_id| in_slice.is_none_or(|slice_id| slice_id == slice.id));
         let stretch = Stretch { descending, behind, offset, limit: left };
-        rows.extend(store::grain::list_at(conn, slice.id, slice.version, stretch)?);
+        rows.extend(read(conn, slice, stretch)?);
         offset = 0;
     }
     list.page(rows, total, store::grain::position, |rows| page_to_wire(conn, rows, with_payload))
+}
+
+/// A stretch of a slice, from the end that is nearer.
+fn read(conn: &mut Connection, slice: &Shown, stretch: Stretch) -> Result<Vec<GrainRow>, StoreError> {
+    if stretch.behind.is_some() || stretch.offset <= slice.count / 2 {
+        return store::grain::list_at(conn, slice.id, slice.version, stretch);
+    }
+    let behind_it = slice.count.saturating_sub(stretch.offset).saturating_sub(stretch.limit);
+    let limit = stretch.limit.saturating_add(behind_it.min(0));
+    let from_the_end =
+        Stretch { descending: !stretch.descending, behind: None, offset: behind_it.max(0), limit };
+    let mut rows = store::grain::list_at(conn, slice.id, slice.version, from_the_end)?;
+    rows.reverse();
+    Ok(rows)
 }
 
 /// Where the page before ended: its slice, if the list goes over several, and the grain.
