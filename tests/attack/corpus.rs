@@ -97,15 +97,8 @@ const PLACES: [&str; 13] = [
 ];
 
 fn path(place: &str, slice: &str, text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    place.replace("{slice}", slice).replace("{}", &encoded)
+    let encoded = percent_encoding::percent_encode(text.as_bytes(), percent_encoding::NON_ALPHANUMERIC);
+    place.replace("{slice}", slice).replace("{}", &encoded.to_string())
 }
 
 fn rows(body: &Value) -> Vec<Value> {

@@ -173,6 +173,9 @@ impl List {
     }
 
     /// The page: its rows, of which one may be too many, how many there are in all, and where the next page begins.
+    ///
+    /// # Errors
+    /// What `to_wire` meets.
     pub fn page<Row, Wire>(
         &self,
         mut rows: Vec<Row>,

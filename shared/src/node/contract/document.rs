@@ -1,4 +1,4 @@
-//! The contract as an OpenAPI 3.1 document: what `/openapi.json` answers and `docs/openapi.json` holds.
+//! The contract as an `OpenAPI` 3.1 document: what `/openapi.json` answers and `docs/openapi.json` holds.
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ pub fn document() -> OpenApi {
         for (name, schema) in operation.schemas.clone() {
             components = components.schema(name, schema);
         }
-        paths.add_path_operation(operation.path, vec![method], describe(operation));
+        paths.add_path_operation(operation.path, vec![method], describe(&operation));
     }
     OpenApiBuilder::new()
         .info(
@@ -77,7 +77,7 @@ fn http_method(method: &Method) -> Option<HttpMethod> {
     }
 }
 
-fn describe(operation: Operation) -> utoipa::openapi::path::Operation {
+fn describe(operation: &Operation) -> utoipa::openapi::path::Operation {
     let rule = match operation.access {
         Access::Public => None,
         Access::Login(action) => Some(action.rule()),
@@ -86,7 +86,7 @@ fn describe(operation: Operation) -> utoipa::openapi::path::Operation {
         .operation_id(Some(operation.id))
         .tag(operation.tag)
         .summary(Some(operation.summary))
-        .description(Some(description(&operation, rule)))
+        .description(Some(description(operation, rule)))
         .extensions(Some(ExtensionsBuilder::new().add("x-permission", permission(rule)).build()));
     if rule.is_some() {
         built = built.security(SecurityRequirement::new(TOKEN, Vec::<String>::new()));
@@ -111,7 +111,7 @@ fn describe(operation: Operation) -> utoipa::openapi::path::Operation {
         answer = answer.content(body.kind, content(body));
     }
     built = built.response(operation.status.to_string(), answer.build());
-    for status in refusals(&operation, rule) {
+    for status in refusals(operation, rule) {
         built = built.response(status.to_string(), refusal(status, rule.is_some()));
     }
     built.build()
@@ -200,7 +200,7 @@ fn description(operation: &Operation, rule: Option<Rule>) -> String {
     text.push_str("Permission: ");
     text.push_str(&in_words(rule));
     if rule.on != crate::node::permission::On::Both {
-        text.push_str(&format!(" On a {} only.", rule.on));
+        text = format!("{text} On a {} only.", rule.on);
     }
     text
 }
@@ -228,7 +228,7 @@ pub fn in_words(rule: Rule) -> String {
     let mut text = parts.join("; ");
     text.push('.');
     if !rule.note.is_empty() {
-        text.push_str(&format!(" ({})", rule.note));
+        text = format!("{text} ({})", rule.note);
     }
     text
 }

@@ -17,6 +17,7 @@ use crate::wire::tag::{CreateTag, Tag, UpdateTag};
 
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = slices();
+    all.extend(history());
     all.extend(grains());
     all.extend(subscriptions());
     all.extend(activity());
@@ -107,6 +108,12 @@ fn slices() -> Vec<Operation> {
             )
             .about("409 while somebody subscribes to it.")
             .refuses(&[409]),
+    ]
+}
+
+/// What a publisher sees of what was and of who has it.
+fn history() -> Vec<Operation> {
+    vec![
         SLICES
             .may(
                 Action::ViewReceivers,

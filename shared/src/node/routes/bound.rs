@@ -86,7 +86,6 @@ fn offers(operation: &Operation, role: ServerRole) -> bool {
 }
 
 /// Stands where the other server role has something.
-#[expect(clippy::unused_async, reason = "a handler")]
 async fn wrong_server_role(_who: Principal) -> Result<HttpResponse, Error> {
     Err(Error::WrongServerRole)
 }

@@ -289,10 +289,10 @@ impl Wanted {
         for (column, value) in &selection.filter {
             match (column.name, value) {
                 ("slice_id", Value::Id(id)) => {
-                    wanted.nothing |= wanted.slice.replace(*id).is_some_and(|old| old != *id)
+                    wanted.nothing |= wanted.slice.replace(*id).is_some_and(|old| old != *id);
                 }
                 ("id", Value::Id(id)) => {
-                    wanted.nothing |= wanted.id.replace(*id).is_some_and(|old| old != *id)
+                    wanted.nothing |= wanted.id.replace(*id).is_some_and(|old| old != *id);
                 }
                 (_, Value::Text(key)) => {
                     wanted.nothing |= wanted.key.replace(key.clone()).is_some_and(|old| old != *key);
