@@ -19,5 +19,5 @@ pub const DEFAULT_PORT: u16 = 8080;
 /// # Errors
 /// [`ServeError`].
 pub fn start(node: Node, options: ServeOptions) -> Result<Running, ServeError> {
-    shared::server::serve::start(web::Data::new(node), options, routes::all)
+    shared::server::serve::start(web::Data::new(node), options, routes::register)
 }

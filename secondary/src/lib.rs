@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 use shared::client::{ClientError, Http};
-use shared::crypto::root_key::RootKey;
+use shared::crypto::root_key::{PARTNER_KEYS, RootKey};
 use shared::crypto::sealed::SealKey;
 use shared::node::Node;
 use shared::server::serve::{Running, ServeError, ServeOptions};
@@ -38,7 +38,7 @@ impl Secondary {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(node: Node, root_key: &RootKey, allow_http: bool) -> Result<Self, ClientError> {
-        let vault = root_key.derive("sandpiper partner key v1");
+        let vault = root_key.derive(PARTNER_KEYS);
         Ok(Self { node: Arc::new(node), vault, http: Http::new()?, allow_http })
     }
 }
@@ -52,6 +52,6 @@ pub fn start(secondary: Arc<Secondary>, options: ServeOptions) -> Result<Running
     let own = web::Data::from(secondary);
     shared::server::serve::start(node, options, move |config| {
         config.app_data(own.clone());
-        routes::all(config);
+        routes::register(config);
     })
 }

@@ -1,4 +1,5 @@
-//! Where tests kill a server: every durable step of minting, publishing, syncing and migrating, in one list.
+//! Where tests kill a server: every durable step of minting, publishing, syncing, migrating and importing, in one
+//! list.
 //!
 //! Only builds with debug assertions look at `SANDPIPER_FAILPOINT`; in a release build [`reach`] is empty. The value is
 //! the name of a point, or `name@n` for the n-th time that the process comes by. There the process ends as by `kill -9`:
@@ -17,6 +18,10 @@ pub enum Failpoint {
     PublishMeasured,
     /// Primary: the new version is committed, nobody was told.
     PublishCommitted,
+    /// Primary: a slice is out of sight, what it holds is there.
+    SliceRetired,
+    /// Primary: some of what a retired slice held is gone.
+    SlicePurging,
     /// Primary: a feed is answered up to its header.
     FeedHeaderSent,
     /// Secondary: the intent to rotate is stored, the primary was not asked.
@@ -51,16 +56,26 @@ pub enum Failpoint {
     MigrationStarted,
     /// Both: migrations are applied, the lock is held.
     MigrationApplied,
+    /// Import: the node is founded, its slices are empty.
+    ImportFounded,
+    /// Import: a batch of grains is written.
+    ImportGrainsWritten,
+    /// Import: a slice is whole and published.
+    ImportSlicePublished,
+    /// Import: a batch of the sync log is written.
+    ImportActivityWritten,
 }
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 28] = [
         Self::MintWritten,
         Self::MintCommitted,
         Self::FirstUseCommitted,
         Self::PublishMeasured,
         Self::PublishCommitted,
+        Self::SliceRetired,
+        Self::SlicePurging,
         Self::FeedHeaderSent,
         Self::RotateIntended,
         Self::RotateAnswered,
@@ -78,6 +93,10 @@ impl Failpoint {
         Self::RunRecorded,
         Self::MigrationStarted,
         Self::MigrationApplied,
+        Self::ImportFounded,
+        Self::ImportGrainsWritten,
+        Self::ImportSlicePublished,
+        Self::ImportActivityWritten,
     ];
 
     /// As `SANDPIPER_FAILPOINT` names it: the variant's name.

@@ -11,8 +11,18 @@
 )]
 
 mod architecture;
+mod contract;
+mod deleted_user;
+mod list;
+mod ordinary_user;
+mod patch;
+mod permission;
 mod request;
 mod seed_002;
+mod setting;
+mod slice_edit;
+mod sub_edit;
+mod tag;
 mod tenant;
 
 use serde_json::Value;
@@ -30,7 +40,13 @@ async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
     (status, body)
 }
 
+/// The ids in a list; none in `null`.
+fn ids(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
 /// A caller with a token.
+#[derive(Clone)]
 struct Caller {
     http: reqwest::Client,
     url: String,

@@ -177,7 +177,7 @@ async fn refusals_name_what_is_wrong_and_nothing_internal() {
                 "subscribes",
             ),
             ("GET", format!("/v1/subs/{none}"), None, 404, "Subscription does not exist."),
-            ("GET", "/v1/companies?filter=1=1)%20OR%20(1:1".into(), None, 400, "filter is not supported"),
+            ("GET", "/v1/companies?filter=1=1)%20OR%20(1:1".into(), None, 400, "allowed: id, name"),
             ("GET", "/v1/nowhere".into(), None, 404, "Not Found"),
             ("GET", "/v1/slices/".into(), None, 404, "Not Found"),
             ("PUT", "/v1/slices".into(), None, 405, "Method Not Allowed"),

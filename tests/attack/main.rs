@@ -38,6 +38,7 @@
 )]
 
 mod bomb;
+mod corpus;
 mod flood;
 mod forgery;
 mod injection;

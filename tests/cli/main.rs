@@ -11,8 +11,15 @@
     reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
 )]
 
+mod account;
 mod canary;
 mod failure;
+mod folder;
+mod generated;
+mod history;
+mod listing;
+mod preview;
+mod pulling;
 mod story;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,6 +28,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use shared::client::Client;
+use shared::wire::Id;
 use tests::binaries::Programs;
 
 fn programs() -> &'static Programs {
@@ -111,6 +120,68 @@ impl Folders {
 
     fn secondary(&self) -> String {
         self.path("secondary").to_str().unwrap().to_owned()
+    }
+}
+
+/// A primary that serves, its partner connected, and a slice `items` to which he subscribes.
+struct Served {
+    folders: Folders,
+    server: Server,
+    slice: Id,
+    runtime: tokio::runtime::Runtime,
+    admin: Client,
+}
+
+impl Served {
+    fn new() -> Self {
+        let folders = Folders::new();
+        let (p, s) = (folders.primary(), folders.secondary());
+        primary(&["company", "add", "Retail Parts", "--data-dir", &p]).ok();
+        let account = [
+            "account",
+            "create",
+            "-u",
+            "anna",
+            "--company",
+            "Retail Parts",
+            "--password-stdin",
+            "--data-dir",
+            &p,
+        ];
+        run_with(&programs().primary, &account, PASSWORD, &[]).ok();
+        let slice = primary(&["slice", "add", "items", "--json", "--data-dir", &p]).json();
+        primary(&["sub", "add", "--company", "Retail Parts", "--slice", "items", "--data-dir", &p]).ok();
+        let server = Server::start(&programs().primary, &p, &[], &folders.path("log"));
+        let connect = ["connect", server.url.as_str(), "-u", "anna", "--password-stdin", "--data-dir", &s];
+        run_with(&programs().secondary, &connect, PASSWORD, &[]).ok();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let admin = runtime.block_on(tests::node::login(&server.url, "admin", PASSWORD));
+        let slice = slice["id"].as_str().unwrap().parse().unwrap();
+        Self { folders, server, slice, runtime, admin }
+    }
+
+    fn primary(&self, args: &[&str]) -> Ended {
+        let p = self.folders.primary();
+        primary(&[args, &["--data-dir", &p]].concat())
+    }
+
+    fn secondary(&self, args: &[&str]) -> Ended {
+        let s = self.folders.secondary();
+        secondary(&[args, &["--data-dir", &s]].concat())
+    }
+
+    /// Adds a grain to the draft of `items`, in the place of the one with its key.
+    fn add(&self, key: &str, encoding: &str, payload: &str) -> Value {
+        let body = serde_json::json!({
+            "slice_id": self.slice, "grain_key": key, "source": "test", "encoding": encoding, "payload": payload,
+        });
+        self.runtime.block_on(self.admin.post("/v1/grains?replace=yes", &body)).unwrap()
+    }
+
+    /// Publishes the draft of `items`.
+    fn refresh(&self) {
+        let path = format!("/v1/slices/refresh/{}", self.slice);
+        self.runtime.block_on(self.admin.call(reqwest::Method::POST, &path)).unwrap();
     }
 }
 

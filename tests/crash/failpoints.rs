@@ -1,12 +1,16 @@
 //! Every named point, one after the other: the process dies there, and what comes next finds everything in order.
 
 use rand::RngExt as _;
+use reqwest::Method;
+use serde_json::json;
+use shared::clock::Random;
 use shared::failpoint::Failpoint;
 
 use super::Kind;
 use crate::migration;
 use crate::pair::Pair;
 use crate::seed::{Round, Rounds};
+use crate::session::Answer;
 
 /// What leads to a point.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +26,12 @@ enum Deed {
 enum Scenario {
     Primary(&'static [Deed]),
     Secondary(&'static [(Deed, u32)]),
+    /// The primary, while it deletes a slice.
+    Removal,
     /// Both, one after the other, on an older database.
     Migration,
+    /// `tests/import` comes by these.
+    Import,
 }
 
 /// A new point does not compile until it stands here.
@@ -34,6 +42,7 @@ fn scenario(point: Failpoint) -> Scenario {
             Scenario::Primary(&[Rotate, Rotate])
         }
         Failpoint::PublishMeasured | Failpoint::PublishCommitted => Scenario::Primary(&[Publish]),
+        Failpoint::SliceRetired | Failpoint::SlicePurging => Scenario::Removal,
         Failpoint::FeedHeaderSent => Scenario::Primary(&[Sync, FirstSync]),
         Failpoint::RotateIntended | Failpoint::RotateAnswered | Failpoint::RotateStored => {
             Scenario::Secondary(&[(Rotate, 1), (Rotate, 1)])
@@ -54,6 +63,10 @@ fn scenario(point: Failpoint) -> Scenario {
         | Failpoint::SwitchWritten
         | Failpoint::SwitchCommitted => Scenario::Secondary(&[(Sync, 1), (Sync, 2), (FirstSync, 1)]),
         Failpoint::MigrationStarted | Failpoint::MigrationApplied => Scenario::Migration,
+        Failpoint::ImportFounded
+        | Failpoint::ImportGrainsWritten
+        | Failpoint::ImportSlicePublished
+        | Failpoint::ImportActivityWritten => Scenario::Import,
     }
 }
 
@@ -91,6 +104,11 @@ async fn walk(test: &'static str, kind: Kind) {
                     secondary_dies(&mut pair, &point, *deed, turn, &mut round).await;
                 }
             }
+            Scenario::Removal => {
+                round.note = format!("the primary at {point:?}");
+                a_removal_is_cut_off(&mut pair, point).await;
+            }
+            Scenario::Import => {}
             Scenario::Migration => {
                 round.note = format!("{point:?}");
                 pair.publisher.kill();
@@ -148,6 +166,41 @@ async fn primary_dies(pair: &mut Pair, point: Failpoint, deed: Deed, turn: u32, 
     pair.heal(healer(deed, turn));
     pair.heal("sync");
     pair.assert_equal_and_clean().await;
+}
+
+/// Nobody sees half a slice, and asking again removes the rest.
+async fn a_removal_is_cut_off(pair: &mut Pair, point: Failpoint) {
+    pair.publisher.kill();
+    pair.publisher.start_again(&[("SANDPIPER_FAILPOINT", &point.name())]);
+    let id = Random::System.id();
+    let slice = json!({ "id": id, "name": "going", "slice_type": "pies-items", "metadata": { "k": "v" } });
+    pair.publisher_admin.done(Method::POST, "/v1/slices", Some(&slice)).await.expect("a slice");
+    for key in ["a", "b", "c"] {
+        let grain = json!({ "slice_id": id, "grain_key": key, "encoding": "raw", "payload": "x" });
+        pair.publisher_admin.done(Method::POST, "/v1/grains", Some(&grain)).await.expect("a grain");
+    }
+    let path = format!("/v1/slices/{id}");
+    assert!(pair.publisher_admin.done(Method::DELETE, &path, None).await.is_none(), "it was to die of this");
+    pair.publisher.await_death();
+    pair.revive_publisher(&[]).await;
+    let admin = &pair.publisher_admin;
+    for unseen in [path.clone(), "/v1/slices/name/going".to_owned()] {
+        assert!(
+            matches!(admin.call(Method::GET, &unseen, None).await, Answer::Whole(status, _) if status == 404)
+        );
+    }
+    for list in ["/v1/slices?pagesize=250", "/v1/grains?pagesize=250"] {
+        let list = admin.done(Method::GET, list, None).await.expect("a list");
+        assert!(!list.to_string().contains(&id.to_string()), "{list}");
+        let shown = list["data"].as_array().map_or(0, Vec::len);
+        assert_eq!(list["paging"]["items_total"], shown, "{list}");
+    }
+    admin.done(Method::DELETE, &path, None).await.expect("the rest is removed");
+    // Id and name are free again.
+    admin.done(Method::POST, "/v1/slices", Some(&slice)).await.expect("a slice");
+    admin.done(Method::DELETE, &path, None).await.expect("a removal");
+    let left = pair.stores().0.read(shared::store::slice::retired).await.expect("a list");
+    assert_eq!(left, []);
 }
 
 async fn secondary_dies(pair: &mut Pair, point: &str, deed: Deed, turn: u32, round: &mut Round) {

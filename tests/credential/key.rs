@@ -173,6 +173,7 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
                         role: 200,
                         created_at: now,
                         updated_at: now,
+                        display_name: String::new(),
                     },
                 )?;
                 let row = ApiKeyRow {

@@ -13,6 +13,7 @@
 mod key;
 mod login;
 mod outage;
+mod password;
 mod rotation;
 mod token;
 

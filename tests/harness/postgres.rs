@@ -229,6 +229,33 @@ impl Cluster {
         &self.folder
     }
 
+    /// Runs a script by `psql` on `url` and gives what it prints: unaligned, without headings.
+    ///
+    /// # Errors
+    ///
+    /// When `psql` cannot run, or with the server's words when it refuses a statement.
+    pub fn script(&self, url: &str, sql: &str) -> io::Result<String> {
+        let mut psql = without_pg_variables(&mut Command::new(self.programs.join("psql")))
+            .args(["-X", "-q", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let Some(mut stdin) = psql.stdin.take() else {
+            return Err(io::Error::other("there is no pipe to psql"));
+        };
+        let sql = sql.to_owned();
+        // What it prints may fill its pipe before it has read everything.
+        let writer = thread::spawn(move || stdin.write_all(sql.as_bytes()));
+        let output = psql.wait_with_output()?;
+        // A script that fails is not read to its end.
+        let _ = writer.join();
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+
     fn next_name(&self, kind: &str) -> String {
         format!("{kind}_{}", self.spaces.fetch_add(1, Ordering::Relaxed))
     }

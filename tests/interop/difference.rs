@@ -1,11 +1,10 @@
-//! The tables of docs/api.md about recorded exchanges, read as a reader reads them.
+//! The table of docs/api.md about recorded exchanges, read as a reader reads it.
 
 use super::recording::Exchange;
 
 const API: &str = include_str!("../../docs/api.md");
-/// Headings of the two tables.
+/// Its heading.
 pub const DIFFERENCES: &str = "## Recorded exchanges that are answered differently";
-pub const NOT_BUILT: &str = "### Recorded exchanges of what is not built yet";
 
 /// A row: how one recorded exchange is answered here.
 #[derive(Debug)]
@@ -29,13 +28,9 @@ pub fn section(heading: &str) -> &'static str {
     after.split("\n#").next().unwrap()
 }
 
-/// The rows of both tables.
+/// The rows of the table.
 pub fn rows() -> Vec<Row> {
-    [DIFFERENCES, NOT_BUILT].into_iter().flat_map(|heading| table(section(heading))).collect()
-}
-
-fn table(section: &str) -> Vec<Row> {
-    let lines = section.lines().filter(|line| line.starts_with('|'));
+    let lines = section(DIFFERENCES).lines().filter(|line| line.starts_with('|'));
     // Without the head and the rule below it.
     lines.skip(2).map(row).collect()
 }
@@ -83,7 +78,7 @@ impl Row {
 }
 
 #[test]
-fn the_tables_speak_of_recorded_exchanges_only_and_of_each_once() {
+fn the_table_speaks_of_recorded_exchanges_only_and_of_each_once() {
     let rows = rows();
     assert!(!rows.is_empty());
     for (server, text) in super::recorded::RECORDINGS {

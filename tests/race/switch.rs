@@ -70,6 +70,7 @@ async fn two_super_admins_who_switch_each_other_off_at_once_do_not_lock_everybod
             company_id: here.server_id,
             role: 100,
             phone: String::new(),
+            display_name: String::new(),
             active: Some(true),
         };
         let second = service::insert(&here.node, second, Role::SuperAdmin).await.unwrap().id;

@@ -58,12 +58,14 @@ fn user(company_id: Id, username: &str, role: i64) -> NewUser {
         role,
         created_at: now(),
         updated_at: now(),
+        display_name: String::new(),
     }
 }
 
 /// A slice with its version 0.
 fn add_slice(conn: &mut Connection, name: &str) -> Result<Id, StoreError> {
     let row = SliceRow {
+        draft_change: 0,
         id: id(),
         name: name.to_owned(),
         name_key: name_key(name),

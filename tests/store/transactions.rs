@@ -1,5 +1,6 @@
 //! A write is whole or not at all, and writers queue.
 
+use shared::store::list::Selection;
 use shared::store::{self, StoreError};
 use tests::TestDatabase;
 
@@ -28,7 +29,10 @@ async fn a_write_that_fails_or_panics_changes_nothing() {
         });
         assert!(panicked.await.is_err());
         for _ in 0..20 {
-            let left = store.read(|conn| store::company::list(conn, None, 0, 10)).await.unwrap();
+            let left = store
+                .read(|conn| store::company::list(conn, None, &Selection::all(&store::company::COLUMNS)))
+                .await
+                .unwrap();
             assert_eq!(left.1, 0, "{}", database.url());
         }
         write(&store, |conn| store::company::insert(conn, &company("Good"))).await.unwrap();

@@ -13,8 +13,10 @@
 mod exact;
 mod fault;
 mod go_primary;
+mod history;
 mod isolation;
 mod outage;
+mod receivers;
 
 use secondary::sync::{Change, Outcome, Report};
 use tests::{Pair, TestDatabase};

@@ -1,24 +1,34 @@
-//! `add`: publish a file.
+//! `add`: publish a file, or a folder of them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use shared::cli::{Failure, Global, output};
-use shared::node::service::{publish, slice};
+use shared::cli::{Failure, Global, find_slice, output};
+use shared::node::service::publish;
+use shared::wire::slice::SLICE_TYPES;
 
-use super::{OPERATOR, ROLE};
+use super::{OPERATOR, ROLE, folder};
 
 /// Options of `add`.
 #[derive(Args, Clone, Debug)]
 pub struct Add {
-    /// Slice to publish to
-    #[arg(short, long, value_name = "NAME|ID")]
-    pub slice: String,
-    /// File that becomes its whole content
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// Slice to publish a file to (the files of a folder name theirs)
+    #[arg(short, long, value_name = "NAME|ID", conflicts_with_all = ["slice_type", "create"])]
+    pub slice: Option<String>,
+    /// With a folder: type of the slices [default for new ones: guessed from names like "brakes-aces-2026.xml"]
+    #[arg(long, value_name = "TYPE", value_parser = SLICE_TYPES)]
+    pub slice_type: Option<String>,
+    /// With a folder: add the slices that are missing
+    #[arg(long)]
+    pub create: bool,
+    /// Taken for the reference's sake: nothing is ever asked
+    #[arg(long)]
+    pub noprompt: bool,
+    /// File that becomes the slice's whole content, or a folder with a file for each slice, named like it
+    #[arg(value_name = "FILE|DIR")]
+    pub path: PathBuf,
 }
 
 /// Runs `add`.
@@ -26,16 +36,34 @@ pub struct Add {
 /// # Errors
 /// A sentence and its exit code.
 pub async fn run(global: &Global, add: Add) -> Result<(), Failure> {
-    let shown = add.file.display().to_string();
+    let shown = add.path.display().to_string();
+    let is_folder = tokio::fs::metadata(&add.path)
+        .await
+        .map_err(|error| Failure::failed(format!("cannot read {shown}: {error}")))?
+        .is_dir();
+    match (&add.slice, is_folder) {
+        (Some(_), true) => {
+            return Err(Failure::usage(format!(
+                "{shown} is a folder: leave out --slice, its files are named like their slices"
+            )));
+        }
+        (None, true) => {
+            let node = global.open(ROLE).await?.node;
+            return folder::run(global, &node, &add).await;
+        }
+        (None, false) => return Err(Failure::usage("which slice? Give --slice NAME")),
+        (Some(_), false) => {}
+    }
+    let name = add.slice.unwrap_or_default();
     let source = add
-        .file
+        .path
         .file_name()
         .and_then(|name| name.to_str())
         .ok_or_else(|| Failure::usage(format!("{shown} has no file name that can be sent")))?
         .to_owned();
     let node = global.open(ROLE).await?.node;
-    let slice = slice::find(&node, add.slice).await?;
-    let bytes = tokio::fs::read(&add.file)
+    let slice = find_slice(&node, name).await?;
+    let bytes = tokio::fs::read(&add.path)
         .await
         .map_err(|error| Failure::failed(format!("cannot read {shown}: {error}")))?;
     let spinner = spinner(format!("compressing and publishing {shown}"));

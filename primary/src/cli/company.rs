@@ -5,6 +5,7 @@ use shared::cli::{Failure, Global, output};
 use shared::node::service::company as service;
 use shared::store;
 use shared::store::StoreError;
+use shared::store::list::Selection;
 use shared::wire::Id;
 use shared::wire::company::CreateCompany;
 
@@ -51,7 +52,9 @@ pub async fn run(global: &Global, command: Company) -> Result<(), Failure> {
         Company::List => {
             let (rows, _total) = node
                 .store
-                .read(|conn| -> Result<_, StoreError> { store::company::list(conn, None, 0, i64::MAX) })
+                .read(|conn| -> Result<_, StoreError> {
+                    store::company::list(conn, None, &Selection::all(&store::company::COLUMNS))
+                })
                 .await?;
             let own = node.server_id();
             let companies: Vec<_> = rows.into_iter().map(|row| service::to_wire(row, None)).collect();

@@ -3,20 +3,30 @@
 mod add;
 mod api_key;
 mod company;
+mod folder;
+mod history;
+mod receivers;
 mod slice;
 mod subscription;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use shared::cli::{
+    self, Failure, Global, account, completions, import, init, list, migrate, schema, secrets, serve,
+};
 use shared::wire::server::ServerRole;
 
 const ROLE: ServerRole = ServerRole::Primary;
 
 /// Publishes product data to partner companies and mints their api-keys
 #[derive(Parser, Debug)]
-#[command(name = "sandpiper-primary", version, propagate_version = true)]
+#[command(
+    name = "sandpiper-primary",
+    version,
+    propagate_version = true,
+    after_help = "Example: sandpiper-primary init --data-dir /var/lib/sandpiper --name 'Better Brakes'"
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -31,32 +41,65 @@ enum Command {
         after_help = "Example: sandpiper-primary init --data-dir /var/lib/sandpiper --name 'Better Brakes'"
     )]
     Init(init::Init),
+    /// Take over an installation of the reference: its database becomes this node
+    #[command(
+        after_help = "Example: sandpiper-primary import --from postgres://sandpiper@localhost/sandpiper --data-dir /var/lib/sandpiper\n\n\
+                      APIKEY_SECRET and JWT_SECRET must be set to what the reference's settings file says."
+    )]
+    Import(import::Import),
     /// Serve partners and admins over HTTP
     #[command(
         after_help = "Example: sandpiper-primary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8080"
     )]
     Serve(serve::Serve),
     /// Logins of people
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: sandpiper-primary account create -u anna --password-stdin < password.txt"
+    )]
     Account(account::Account),
     /// Partner companies
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: sandpiper-primary company add 'Retail Parts'")]
     Company(company::Company),
     /// Slices: the units of subscription and sync
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: sandpiper-primary slice add brake-pads --type aces-file")]
     Slice(slice::Slice),
     /// Subscriptions of companies to slices
-    #[command(subcommand, name = "sub")]
+    #[command(
+        subcommand,
+        name = "sub",
+        after_help = "Example: sandpiper-primary sub add --company 'Retail Parts' --slice brake-pads"
+    )]
     Subscription(subscription::Subscription),
-    /// Publish a file as the whole content of a slice
-    #[command(after_help = "Example: sandpiper-primary add --slice brake-pads aces-2026-11.xml")]
+    /// Publish a file as the whole content of a slice, or a folder with a file for each slice
+    #[command(
+        after_help = "Example: sandpiper-primary add --slice brake-pads aces-2026-11.xml\n\n         A folder: sandpiper-primary add --create /srv/catalog"
+    )]
     Add(add::Add),
+    /// List slices, or the grains of one, as receivers see them
+    #[command(after_help = "Example: sandpiper-primary list --slice brake-pads --full")]
+    List(list::List),
     /// Api-keys of companies
-    #[command(subcommand, name = "apikey")]
+    #[command(
+        subcommand,
+        name = "apikey",
+        after_help = "Example: sandpiper-primary apikey mint --company 'Retail Parts'"
+    )]
     ApiKey(api_key::ApiKey),
     /// Print fresh secrets in the reference's formats
     #[command(after_help = "Example: sandpiper-primary secrets")]
     Secrets,
+    /// Print the SQL that makes the tables
+    #[command(after_help = "Example: sandpiper-primary schema --backend postgres")]
+    Schema(schema::Schema),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example: sandpiper-primary completions bash > /etc/bash_completion.d/sandpiper-primary"
+    )]
+    Completions(completions::Completions),
+    /// Write manual pages into a folder
+    #[command(after_help = "Example: sandpiper-primary man /usr/local/share/man/man1")]
+    Man(completions::Man),
     /// Bring the database's schema up to date (every command does so by itself)
     #[command(after_help = "Example: sandpiper-primary migrate --data-dir /var/lib/sandpiper")]
     Migrate,
@@ -73,14 +116,19 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         Command::Init(init) => init::run(&global, init, ROLE).await,
+        Command::Import(import) => import::run(&global, &import, ROLE).await,
         Command::Serve(serve) => run_server(&global, &serve).await,
         Command::Account(account) => account::run(&global, account, ROLE).await,
         Command::Company(company) => company::run(&global, company).await,
         Command::Slice(slice) => slice::run(&global, slice).await,
         Command::Subscription(subscription) => subscription::run(&global, subscription).await,
         Command::Add(add) => add::run(&global, add).await,
+        Command::List(list) => list::run(&global, list, ROLE).await,
         Command::ApiKey(api_key) => api_key::run(&global, api_key).await,
         Command::Secrets => secrets::run(global.json),
+        Command::Schema(options) => schema::run(&global, &options),
+        Command::Completions(options) => completions::completions(Cli::command(), &options),
+        Command::Man(options) => completions::man(&global, Cli::command(), &options),
         Command::Migrate => migrate::run(&global).await,
     }
 }
@@ -102,5 +150,11 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_it_takes() {
+        let lacking = shared::cli::completions::without_good_example(&super::Cli::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
     }
 }

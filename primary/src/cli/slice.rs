@@ -1,16 +1,18 @@
-//! `slice add|list|lock|unlock`.
+//! `slice add|list|lock|unlock|receivers|versions|compare|rollback`.
 
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use shared::cli::{Failure, Global, output};
+use shared::cli::{Failure, Global, find_slice, output};
 use shared::node::service::slice as service;
 use shared::store;
 use shared::store::StoreError;
+use shared::store::list::Selection;
+use shared::store::slice::Tagged;
 use shared::wire::Id;
 use shared::wire::slice::{CreateSlice, SLICE_TYPES};
 
-use super::{OPERATOR, ROLE};
+use super::{OPERATOR, ROLE, history, receivers};
 
 /// Slices.
 #[derive(Subcommand, Clone, Debug)]
@@ -29,6 +31,18 @@ pub enum Slice {
     /// Open it again
     #[command(after_help = "Example: sandpiper-primary slice unlock brake-pads")]
     Unlock(Which),
+    /// List who subscribes to a slice, and which version each has
+    #[command(after_help = "Example: sandpiper-primary slice receivers brake-pads")]
+    Receivers(Which),
+    /// List the published versions of a slice, newest first
+    #[command(after_help = "Example: sandpiper-primary slice versions brake-pads")]
+    Versions(Which),
+    /// Show how two versions of a slice differ, by the keys of their grains
+    #[command(after_help = "Example: sandpiper-primary slice compare brake-pads 3 5")]
+    Compare(history::Compare),
+    /// Publish an earlier version anew, as the next one
+    #[command(after_help = "Example: sandpiper-primary slice rollback brake-pads 3")]
+    Rollback(history::Rollback),
 }
 
 /// Options of `slice add`.
@@ -86,7 +100,14 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
             let now = node.clock.now();
             let (views, _total) = node
                 .store
-                .read(|conn| -> Result<_, StoreError> { store::slice::list(conn, None, 0, i64::MAX) })
+                .read(|conn| -> Result<_, StoreError> {
+                    store::slice::list(
+                        conn,
+                        None,
+                        &Tagged::default(),
+                        &Selection::all(&store::slice::COLUMNS),
+                    )
+                })
                 .await?;
             let bytes: Vec<i64> = views.iter().map(|view| view.1.payload_bytes).collect();
             let slices: Vec<_> = views.into_iter().map(|view| service::to_wire(view, now)).collect();
@@ -111,6 +132,20 @@ pub async fn run(global: &Global, command: Slice) -> Result<(), Failure> {
         }
         Slice::Lock(which) => set_lock(global, &node, which, false).await,
         Slice::Unlock(which) => set_lock(global, &node, which, true).await,
+        Slice::Receivers(which) => {
+            receivers::run(global, &node, &find_slice(&node, which.slice).await?).await
+        }
+        Slice::Versions(which) => {
+            history::versions(global, &node, &find_slice(&node, which.slice).await?).await
+        }
+        Slice::Compare(compare) => {
+            let slice = find_slice(&node, compare.slice.clone()).await?;
+            history::compare(global, &node, &slice, &compare).await
+        }
+        Slice::Rollback(rollback) => {
+            let slice = find_slice(&node, rollback.slice).await?;
+            history::rollback(global, &node, &slice, rollback.back_to).await
+        }
     }
 }
 
@@ -120,7 +155,7 @@ async fn set_lock(
     which: Which,
     open: bool,
 ) -> Result<(), Failure> {
-    let slice = service::find(node, which.slice).await?;
+    let slice = find_slice(node, which.slice).await?;
     if open {
         // Whoever is at this machine may end anybody's lock.
         service::unlock_as(node, None, slice.id).await?;

@@ -5,6 +5,7 @@ use shared::cli::{Failure, Global, output};
 use shared::node::service::{company, slice, subscription as service};
 use shared::store;
 use shared::store::StoreError;
+use shared::store::list::Selection;
 use shared::wire::Id;
 use shared::wire::subscription::CreateSubscription;
 
@@ -59,7 +60,9 @@ pub async fn run(global: &Global, command: Subscription) -> Result<(), Failure> 
         Subscription::List => {
             let (rows, _total) = node
                 .store
-                .read(|conn| -> Result<_, StoreError> { store::subscription::list(conn, None, 0, i64::MAX) })
+                .read(|conn| -> Result<_, StoreError> {
+                    store::subscription::list(conn, None, &Selection::all(&store::subscription::COLUMNS))
+                })
                 .await?;
             let subs: Vec<_> = rows.into_iter().map(service::to_wire).collect();
             output::print(global.json, &subs, || {

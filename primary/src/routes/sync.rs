@@ -15,7 +15,8 @@ use crate::service::feed as service;
 const GO_CLIENT: &str = "Sandpiper";
 
 /// The reference has a web-socket stub here that answers nothing.
-pub(super) async fn index(_who: Principal) -> Result<HttpResponse, Error> {
+pub(super) async fn index(node: web::Data<Node>, who: Principal) -> Result<HttpResponse, Error> {
+    service::socket(&node, &who)?;
     Ok(reply::done())
 }
 

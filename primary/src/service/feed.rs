@@ -1,11 +1,13 @@
 //! What a secondary pulls: subscriptions, and slice versions as streams. A version never changes, so a stream of many
 //! small reads is one snapshot.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::failpoint::{Failpoint, reach};
-use shared::node::service::{slice, subscription};
+use shared::node::permission::{Action, Scope};
+use shared::node::service::{receiver, slice, subscription};
 use shared::node::{Error, Node, Principal};
 use shared::store::grain::GrainRow;
 use shared::store::slice::SliceRow;
@@ -26,6 +28,14 @@ const CHUNKS_AHEAD: usize = 4;
 
 type Chunks = Receiver<std::io::Result<Bytes>>;
 
+/// The reference's web-socket stub.
+///
+/// # Errors
+/// [`Error::Forbidden`] for an ordinary user.
+pub fn socket(node: &Node, who: &Principal) -> Result<(), Error> {
+    node.permit(who, Action::OpenSyncSocket).map(drop)
+}
+
 /// The caller's company's subscriptions with their slices. A Go receiver gets the hash over ids only: with metadata in
 /// it, its every sync fails (gap B1).
 ///
@@ -36,36 +46,51 @@ pub async fn subscriptions(
     who: &Principal,
     is_go_client: bool,
 ) -> Result<Option<Vec<Subscription>>, Error> {
+    node.permit(who, Action::ListOffers)?;
     let (now, company_id) = (node.clock.now(), who.company_id);
-    node.store
-        .read(move |conn| {
+    let subs = node
+        .store
+        .read(move |conn| -> Result<_, StoreError> {
             let rows = store::subscription::of_company(conn, company_id)?;
+            // What it has told, so that it tells again what was lost on its way.
+            let received = if is_go_client { HashMap::new() } else { receiver::named(conn, company_id)? };
             let mut subs = Vec::with_capacity(rows.len());
             for row in rows {
                 let view = store::slice::view(conn, row.slice_id)?;
                 let mut sub = subscription::to_wire(row);
+                sub.received = received.get(&sub.slice_id).copied();
                 sub.slice = view.map(|view| {
                     let ids_hash = view.1.ids_hash.clone();
                     let mut slice = slice::to_wire(view, now);
                     if is_go_client {
                         slice.content_hash = ids_hash;
-                        slice.version = None;
                     }
                     slice
                 });
                 subs.push(sub);
             }
-            Ok((!subs.is_empty()).then_some(subs))
+            Ok(subs)
         })
-        .await
+        .await?;
+    let told = |sub: &Subscription| {
+        let version = sub.slice.as_ref().and_then(|slice| slice.version.as_ref());
+        (sub.slice_id, version.filter(|_version| is_go_client).map(|version| version.number))
+    };
+    receiver::note_asked(node, who, subs.iter().map(told).collect()).await;
+    let without_version = |mut sub: Subscription| {
+        if let Some(slice) = sub.slice.as_mut().filter(|_slice| is_go_client) {
+            slice.version = None;
+        }
+        sub
+    };
+    let subs: Vec<Subscription> = subs.into_iter().map(without_version).collect();
+    Ok((!subs.is_empty()).then_some(subs))
 }
 
 /// The slice, if the caller's company actively subscribes to it and it is open.
-fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Result<SliceRow, Error> {
+fn open_slice(conn: &mut Connection, node: &Node, scope: Scope, id: Id) -> Result<SliceRow, Error> {
     let row = store::slice::find(conn, id)?.ok_or(Error::NotFound("Slice not found."))?;
-    if !store::subscription::grants(conn, id, company_id)? {
-        return Err(Error::NoAccessToSlice);
-    }
+    scope.admits_slice(conn, id)?;
     if !slice::allows_sync(&row, node.clock.now()) {
         return Err(Error::PublisherEditing);
     }
@@ -77,9 +102,9 @@ fn open_slice(conn: &mut Connection, node: &Node, company_id: Id, id: Id) -> Res
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
-    let company_id = who.company_id;
+    let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
-    let slice = node.store.read(move |conn| open_slice(conn, &reader, company_id, id)).await?;
+    let slice = node.store.read(move |conn| open_slice(conn, &reader, scope, id)).await?;
     let version = slice.current_version;
     Ok(spawn(move |out| async move {
         let mut cursor = None;
@@ -140,12 +165,12 @@ fn one_chunk(mut rows: Vec<GrainRow>) -> Vec<GrainRow> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
-    let company_id = who.company_id;
+    let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
     let (header, from) = node
         .store
         .read(move |conn| {
-            let slice = open_slice(conn, &reader, company_id, id)?;
+            let slice = open_slice(conn, &reader, scope, id)?;
             plan(conn, &slice, &query)
         })
         .await?;
@@ -276,13 +301,13 @@ pub async fn wanted(node: Arc<Node>, who: &Principal, id: Id, wanted: WantedGrai
     if wanted.ids.len() > MAX_WANTED {
         return Err(Error::BadRequest(format!("ask for at most {MAX_WANTED} grains at a time")));
     }
-    let company_id = who.company_id;
+    let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
     let version = wanted.version;
     let mut rows = node
         .store
         .read(move |conn| -> Result<_, Error> {
-            let slice = open_slice(conn, &reader, company_id, id)?;
+            let slice = open_slice(conn, &reader, scope, id)?;
             // The draft is nobody's but the publisher's.
             if version > slice.current_version {
                 return Err(Error::NotFound("version does not exist"));

@@ -1,3 +1,4 @@
 //! Decisions that only a primary takes.
 
 pub mod feed;
+pub mod slice_type;

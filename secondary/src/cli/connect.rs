@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use shared::cli::{Failure, Global, output, prompt};
-use shared::wire::api_key;
+use shared::wire::connection;
 
 use crate::service::connect as service;
 
@@ -34,7 +34,7 @@ pub async fn run(global: &Global, connect: Connect) -> Result<(), Failure> {
     let username = prompt::text(connect.username, "user name at the primary", "--username")?;
     let password =
         prompt::password(connect.password_stdin, "password there (not stored)", "--password-stdin")?;
-    let body = api_key::Connect { url: connect.url, username, password, moved: connect.moved };
+    let body = connection::Connect { url: connect.url, username, password, moved: connect.moved };
     let connected = service::connect(&secondary, body).await?;
     output::print(global.json, &connected, || {
         let mut lines = vec![

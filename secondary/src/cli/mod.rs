@@ -9,8 +9,10 @@ mod sync;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-use shared::cli::{self, Failure, Global, account, init, migrate, secrets, serve};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use shared::cli::{
+    self, Failure, Global, account, completions, import, init, list, migrate, schema, secrets, serve,
+};
 use shared::node::Error;
 use shared::wire::server::ServerRole;
 
@@ -20,7 +22,12 @@ const ROLE: ServerRole = ServerRole::Secondary;
 
 /// Keeps exact copies of the slices that its company subscribes to
 #[derive(Parser, Debug)]
-#[command(name = "sandpiper-secondary", version, propagate_version = true)]
+#[command(
+    name = "sandpiper-secondary",
+    version,
+    propagate_version = true,
+    after_help = "Example: sandpiper-secondary init --data-dir /var/lib/sandpiper --name 'Retail Parts'"
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -35,13 +42,22 @@ enum Command {
         after_help = "Example: sandpiper-secondary init --data-dir /var/lib/sandpiper --name 'Retail Parts'"
     )]
     Init(init::Init),
+    /// Take over an installation of the reference: its database becomes this node
+    #[command(
+        after_help = "Example: sandpiper-secondary import --from postgres://sandpiper@localhost/sandpiper --data-dir /var/lib/sandpiper\n\n\
+                      JWT_SECRET must be set to what the reference's settings file says."
+    )]
+    Import(import::Import),
     /// Serve admins and cron over HTTP
     #[command(
         after_help = "Example: sandpiper-secondary serve --data-dir /var/lib/sandpiper --listen 127.0.0.1:8081"
     )]
     Serve(serve::Serve),
     /// Logins of people
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: sandpiper-secondary account create -u anna --password-stdin < password.txt"
+    )]
     Account(account::Account),
     /// Connect to a primary: log in there as company admin, mint a key, store and prove it (again: a new key)
     #[command(
@@ -59,12 +75,26 @@ enum Command {
     /// List primaries and how their last sync went
     #[command(after_help = "Example: sandpiper-secondary primaries")]
     Primaries,
+    /// List slices, or the grains of one, as they were received
+    #[command(after_help = "Example: sandpiper-secondary list --slice brake-pads --full")]
+    List(list::List),
     /// Write received files into a folder
     #[command(after_help = "Example: sandpiper-secondary pull --slice brake-pads /srv/catalog")]
     Pull(pull::Pull),
     /// Print fresh secrets in the reference's formats
     #[command(after_help = "Example: sandpiper-secondary secrets")]
     Secrets,
+    /// Print the SQL that makes the tables
+    #[command(after_help = "Example: sandpiper-secondary schema --backend postgres")]
+    Schema(schema::Schema),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example: sandpiper-secondary completions bash > /etc/bash_completion.d/sandpiper-secondary"
+    )]
+    Completions(completions::Completions),
+    /// Write manual pages into a folder
+    #[command(after_help = "Example: sandpiper-secondary man /usr/local/share/man/man1")]
+    Man(completions::Man),
     /// Bring the database's schema up to date (every command does so by itself)
     #[command(after_help = "Example: sandpiper-secondary migrate --data-dir /var/lib/sandpiper")]
     Migrate,
@@ -81,14 +111,19 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         Command::Init(init) => init::run(&global, init, ROLE).await,
+        Command::Import(import) => import::run(&global, &import, ROLE).await,
         Command::Serve(serve) => run_server(&global, &serve).await,
         Command::Account(account) => account::run(&global, account, ROLE).await,
         Command::Connect(connect) => connect::run(&global, connect).await,
         Command::Rotate(rotate) => rotate::run(&global, &rotate).await,
         Command::Sync(sync) => sync::run(&global, sync).await,
         Command::Primaries => primaries::run(&global).await,
+        Command::List(list) => list::run(&global, list, ROLE).await,
         Command::Pull(pull) => pull::run(&global, pull).await,
         Command::Secrets => secrets::run(global.json),
+        Command::Schema(options) => schema::run(&global, &options),
+        Command::Completions(options) => completions::completions(Cli::command(), &options),
+        Command::Man(options) => completions::man(&global, Cli::command(), &options),
         Command::Migrate => migrate::run(&global).await,
     }
 }
@@ -114,5 +149,11 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_it_takes() {
+        let lacking = shared::cli::completions::without_good_example(&super::Cli::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
     }
 }

@@ -10,17 +10,26 @@ use shared::node::Error;
 
 use crate::Secondary;
 use crate::service::partner;
-use crate::sync::{self as engine, Event, Outcome, Progress, Report};
+use crate::sync::{self as engine, Event, Outcome, Preview, Progress, Report, Would};
 
 /// Options of `sync`.
 #[derive(Args, Clone, Debug)]
 pub struct Sync {
-    /// Primaries to sync with, by name or id
-    #[arg(value_name = "PRIMARY_ID|NAME", required_unless_present = "all", conflicts_with = "all")]
+    /// Primaries to sync with, by name or id [default: every active primary]
+    #[arg(value_name = "PRIMARY_ID|NAME", conflicts_with = "all")]
     pub primaries: Vec<String>,
+    /// The same, as the reference's command takes it
+    #[arg(short, long, value_name = "PRIMARY_ID|NAME", conflicts_with = "all")]
+    pub partner: Vec<String>,
     /// Every active primary
     #[arg(long)]
     pub all: bool,
+    /// List primaries instead
+    #[arg(short, long)]
+    pub list: bool,
+    /// Only say what would change: nothing is fetched or written here, nothing reported there
+    #[arg(long, visible_alias = "dry-run")]
+    pub noupdate: bool,
 }
 
 #[derive(Serialize)]
@@ -35,10 +44,16 @@ enum Ended {
 /// # Errors
 /// The failure's own code when it is the only one: 75 to try again later, 78 for what an operator must set, else 1.
 pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
+    if sync.list {
+        return super::primaries::run(global).await;
+    }
     let (secondary, _config) = super::open(global).await?;
     let targets = targets(&secondary, &sync).await?;
     if targets.is_empty() {
         return Err(Failure::config("no primaries yet: run `sandpiper-secondary connect PRIMARY_URL` first"));
+    }
+    if sync.noupdate {
+        return preview(global, &secondary, targets).await;
     }
     let (mut ended, mut failures) = (Vec::new(), Vec::new());
     for primary in targets {
@@ -63,11 +78,9 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
             }
             Err(error) => {
                 let failure = Failure::from(error);
-                let text = failure.to_string();
-                let message =
-                    if text.contains(&primary.name) { text } else { format!("{}: {text}", primary.name) };
-                ended.push(Ended::Refused { primary: primary.name, error: failure.to_string() });
-                failures.push(with_message(&failure, message));
+                let error = failure.to_string();
+                failures.push(naming(&primary.name, failure));
+                ended.push(Ended::Refused { primary: primary.name, error });
             }
         }
     }
@@ -77,8 +90,73 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
     summary(ended.len(), failures)
 }
 
+/// A failure that names the primary.
+fn naming(primary: &str, failure: Failure) -> Failure {
+    let text = failure.to_string();
+    if text.contains(primary) { failure } else { failure.with_message(format!("{primary}: {text}")) }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Looked {
+    At(Preview),
+    Refused { primary: String, error: String },
+}
+
+/// Says what a sync would change. That some of it would fail is told, and is no failure of this.
+async fn preview(
+    global: &Global,
+    secondary: &Arc<Secondary>,
+    targets: Vec<partner::Primary>,
+) -> Result<(), Failure> {
+    let (mut looked, mut failures) = (Vec::new(), Vec::new());
+    for primary in targets {
+        match engine::preview(secondary, primary.id).await {
+            Ok(preview) => {
+                if !global.json {
+                    output::write_line(&text_of_preview(&preview))?;
+                }
+                looked.push(Looked::At(preview));
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let error = failure.to_string();
+                failures.push(naming(&primary.name, failure));
+                looked.push(Looked::Refused { primary: primary.name, error });
+            }
+        }
+    }
+    if global.json {
+        output::print(true, &looked, String::new)?;
+    }
+    summary(looked.len(), failures)
+}
+
+fn text_of_preview(preview: &Preview) -> String {
+    let changing = preview.slices.iter().filter(|slice| matches!(slice.would, Would::Change { .. })).count();
+    let mut lines = vec![format!(
+        "{}: {} slice(s), {changing} would change ({}); nothing was changed",
+        output::escaped(&preview.primary),
+        preview.slices.len(),
+        preview.protocol
+    )];
+    for slice in &preview.slices {
+        let detail = match &slice.would {
+            Would::Nothing => "unchanged".to_owned(),
+            Would::Change { grains_added, grains_removed } => {
+                format!("would change: {grains_added} grain(s) in, {grains_removed} out")
+            }
+            Would::Gone => "no longer offered by the primary; the last copy would stay".to_owned(),
+            Would::Fail { error } => format!("would fail: {}", output::escaped(error)),
+        };
+        lines.push(format!("  {}: {detail}", output::escaped(&slice.slice)));
+    }
+    lines.join("\n")
+}
+
 async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Primary>, Failure> {
-    if sync.all {
+    let names = || sync.primaries.iter().chain(&sync.partner);
+    if names().next().is_none() {
         let all = partner::list(secondary).await?;
         // A company without an address was never meant to be synced with.
         return Ok(all
@@ -87,7 +165,7 @@ async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Prim
             .collect());
     }
     let mut targets = Vec::new();
-    for name in &sync.primaries {
+    for name in names() {
         let found = partner::find(secondary, name).await.map_err(|error| match error {
             Error::NotFound(_) => super::rotate::partner_unknown(name),
             other => other.into(),
@@ -100,14 +178,6 @@ async fn targets(secondary: &Secondary, sync: &Sync) -> Result<Vec<partner::Prim
 /// Whether everything that failed is worth another try.
 fn only_temporary(report: &Report) -> bool {
     report.slices.iter().all(|slice| !matches!(slice.outcome, Outcome::Failed { temporary: false, .. }))
-}
-
-fn with_message(failure: &Failure, message: String) -> Failure {
-    match failure.code() {
-        75 => Failure::try_again(message),
-        78 => Failure::config(message),
-        _ => Failure::failed(message),
-    }
 }
 
 /// One failure keeps its code; several are 75 only if every one of them is worth another try.

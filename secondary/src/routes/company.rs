@@ -18,9 +18,9 @@ pub(super) async fn update(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let id = path_id(&id, "company")?;
-    let mut body: UpdateCompany = body::read(&request, payload, body::SMALL).await?;
-    let api_key = match body.sync_api_key.take().filter(|key| !key.is_empty()) {
-        Some(key) => Some(partner::check_key(&secondary, &who, id, &key)?),
+    let body: UpdateCompany = body::read_patch(&request, payload, body::SMALL).await?;
+    let api_key = match body.sync_api_key.value().filter(|key| !key.is_empty()) {
+        Some(key) => Some(partner::check_key(&secondary, &who, id, key)?),
         None => None,
     };
     let mut company = shared_service::update(&node, &who, id, body).await?;

@@ -4,37 +4,20 @@ mod company;
 mod server;
 mod sync;
 
-use actix_web::middleware::from_fn;
 use actix_web::web;
-use shared::node::auth::authenticate;
-use shared::node::routes::{self as shared_routes, wrong_server_role};
+use shared::node::routes::{self as shared_routes, Routes};
 
-/// The tree.
-#[rustfmt::skip]
-pub fn all(config: &mut web::ServiceConfig) {
-    config
-        .configure(shared_routes::root)
-        .service(api_key_resource().wrap(from_fn(authenticate)))
-        .service(web::resource("/sync/{id}").wrap(from_fn(authenticate)).route(web::post().to(sync::run)))
-        .service(web::scope("/v1")
-            .wrap(from_fn(authenticate))
-            .configure(shared_routes::v1)
-            .service(shared_routes::company_by_id().route(web::patch().to(company::update)))
-            .service(shared_routes::servers().route(web::post().to(server::connect)))
-            .service(web::resource("/servers/{id}/rotate").route(web::post().to(server::rotate)))
-            .service(api_key_resource())
-            .service(web::resource("/sync").route(web::get().to(wrong_server_role)))
-            .service(web::resource("/sync/subs").route(web::get().to(wrong_server_role)))
-            .service(web::resource("/sync/slice/{id}").route(web::get().to(wrong_server_role)))
-            .service(web::resource("/sync/slices/{id}/feed").route(web::get().to(wrong_server_role)))
-            .service(web::resource("/sync/slices/{id}/grains").route(web::post().to(wrong_server_role)))
-            .service(web::resource("/sync/{id}").route(web::post().to(sync::run))));
+/// The handlers.
+pub fn all() -> Routes {
+    shared_routes::shared()
+        .on("updateCompany", company::update)
+        .on("connectToPrimary", server::connect)
+        .on("rotateApiKey", server::rotate)
+        .on("runSync", sync::run)
+        .on("runSyncAtRoot", sync::run)
 }
 
-/// Keys are minted by primaries.
-fn api_key_resource() -> actix_web::Resource {
-    web::resource("/apikey")
-        .route(web::post().to(wrong_server_role))
-        .route(web::get().to(wrong_server_role))
-        .route(web::delete().to(wrong_server_role))
+/// Puts them at their paths.
+pub fn register(config: &mut web::ServiceConfig) {
+    all().register(config);
 }

@@ -1,6 +1,7 @@
 //! `POST /v1/servers`: connect to a primary. `POST /v1/servers/:id/rotate`: renew its key.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use shared::node::permission::Action;
 use shared::node::query::path_id;
 use shared::node::{Error, Principal, body, reply};
 
@@ -15,7 +16,7 @@ pub(super) async fn connect(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let body = body::read(&request, payload, body::SMALL).await?;
-    who.require_staff()?;
+    secondary.node.permit(&who, Action::ConnectToPrimary)?;
     // A task of its own: a caller who hangs up between mint and store would cost us both keys.
     let secondary = secondary.into_inner();
     let task = tokio::spawn(async move { service::connect(&secondary, body).await });
@@ -31,7 +32,7 @@ pub(super) async fn rotate(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let id = path_id(&id, "company")?;
-    who.require_staff()?;
+    secondary.node.permit(&who, Action::RotateApiKey)?;
     let secondary = secondary.into_inner();
     let task = tokio::spawn(async move { rotation::rotate(&secondary, id).await });
     let rotated = task.await.map_err(|error| Error::Internal(error.to_string()))??;

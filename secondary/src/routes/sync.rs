@@ -1,6 +1,7 @@
 //! `POST /v1/sync/:primary_id`: run a sync and answer when it is done.
 
 use actix_web::{HttpResponse, web};
+use shared::node::permission::Action;
 use shared::node::query::path_id;
 use shared::node::{Error, Principal, reply};
 
@@ -14,7 +15,7 @@ pub(super) async fn run(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let id = path_id(&id, "company")?;
-    who.require_staff()?;
+    secondary.node.permit(&who, Action::RunSync)?;
     // A task of its own: it goes on when the caller hangs up, as clients of the reference do after ten seconds.
     let task = tokio::spawn(sync::run(secondary.into_inner(), id, sync::Progress::silent()));
     let report = task.await.map_err(|error| Error::Internal(error.to_string()))??;

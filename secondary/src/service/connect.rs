@@ -1,44 +1,18 @@
 //! Connecting to a primary: log in there once with a password, mint a key, prove it where it came from, and only then
 //! write it here (docs/decisions/0005).
 
-use serde::Serialize;
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
 use shared::node::Error;
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
-use shared::wire::api_key::{Connect, MAX_OVERLAP_SECONDS};
+use shared::wire::api_key::MAX_OVERLAP_SECONDS;
+use shared::wire::connection::{Connect, Connected, Subscribed};
 use shared::wire::server::{Server, ServerRole};
 
 use super::partner;
 use crate::Secondary;
-
-/// What a connection gives.
-#[derive(Clone, Debug, Serialize)]
-pub struct Connected {
-    /// The primary's company.
-    pub id: Id,
-    /// Its name.
-    pub name: String,
-    /// Its address.
-    pub sync_addr: String,
-    /// A stored key is never shown.
-    pub has_api_key: bool,
-    /// Our company there.
-    pub company_id: Id,
-    /// Names of the slices we subscribe to, with whether the subscription is active.
-    pub subscriptions: Vec<Subscribed>,
-}
-
-/// A subscription as `connect` lists it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Subscribed {
-    /// Name of the slice.
-    pub slice: String,
-    /// Whether it will be synced.
-    pub active: bool,
-}
 
 /// Logs in at a primary as a company admin, mints a key, stores it, proves it by logging in with it. The password is
 /// used once and never stored.

@@ -5,8 +5,10 @@ use serde::Serialize;
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
 use shared::failpoint::{Failpoint, reach};
+use shared::node::permission::Action;
 use shared::node::{Error, Principal};
 use shared::store::company::{CompanyRow, name_key};
+use shared::store::list::Selection;
 use shared::store::partner::PartnerRow;
 use shared::store::{self, Connection, StoreError};
 use shared::wire::server::{Server, ServerRole};
@@ -19,7 +21,7 @@ use crate::Secondary;
 /// # Errors
 /// [`Error::Forbidden`] but for staff, [`Error::BadRequest`] for this server's own company and for what is no key.
 pub fn check_key(secondary: &Secondary, who: &Principal, id: Id, api_key: &Secret) -> Result<Secret, Error> {
-    who.require_staff()?;
+    secondary.node.permit(who, Action::PlacePrimary)?;
     if id == secondary.node.server_id() {
         return Err(Error::BadRequest(
             "a key belongs to the company of a primary, not to this server's own".to_owned(),
@@ -76,10 +78,38 @@ pub struct Session {
 /// or somebody else answers, [`Error::Unreachable`].
 pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
     let (company, partner) = load(secondary, primary_id).await?;
+    let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
+    let LoggedIn { session, key, refused } = log_in(secondary, &company, stored).await?;
+    prove(secondary, primary_id, key, refused, session.server.speaks_sync_2()).await?;
+    Ok(session)
+}
+
+/// Logs in without noting anything. The proven key is tried first: at its first login a candidate ends it there.
+///
+/// # Errors
+/// As [`login`].
+pub async fn look(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
+    let (company, partner) = load(secondary, primary_id).await?;
+    let stored = partner.map(|partner| [partner.api_key, partner.candidate_key]).unwrap_or_default();
+    Ok(log_in(secondary, &company, stored).await?.session)
+}
+
+struct LoggedIn {
+    session: Session,
+    /// The one that was taken, as it is stored.
+    key: Vec<u8>,
+    /// The last one before it that was not.
+    refused: Option<Vec<u8>>,
+}
+
+async fn log_in(
+    secondary: &Secondary,
+    company: &CompanyRow,
+    stored: [Option<Vec<u8>>; 2],
+) -> Result<LoggedIn, Error> {
     let addr = company.sync_addr.as_deref().ok_or_else(|| {
         Error::NotConfigured(format!("\"{}\" has no sync_addr: set it, or run `connect URL`", company.name))
     })?;
-    let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
     let keys: Vec<Vec<u8>> = stored.into_iter().flatten().collect();
     if keys.is_empty() {
         return Err(Error::NotConfigured(format!(
@@ -89,17 +119,16 @@ pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Err
     }
     let mut client = Client::new(&secondary.http, addr, secondary.allow_http)?;
     let mut refused: Option<Vec<u8>> = None;
-    for sealed in keys {
-        let api_key = open(secondary, primary_id, &sealed)?;
+    for key in keys {
+        let api_key = open(secondary, company.id, &key)?;
         match client.login_with_key(&api_key).await {
             Ok(()) => {
                 reach(Failpoint::LoginAnswered);
                 let server = client.view_server().await?;
-                refuse_impostor(&company, &server)?;
-                prove(secondary, primary_id, sealed, refused, server.speaks_sync_2()).await?;
-                return Ok(Session { client, server });
+                refuse_impostor(company, &server)?;
+                return Ok(LoggedIn { session: Session { client, server }, key, refused });
             }
-            Err(error) if is_refused_key(&error) => refused = Some(sealed),
+            Err(error) if is_refused_key(&error) => refused = Some(key),
             Err(error) => return Err(error.into()),
         }
     }
@@ -246,7 +275,8 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
         .node
         .store
         .read(move |conn| -> Result<Vec<Primary>, StoreError> {
-            let (companies, _total) = store::company::list(conn, None, 0, i64::MAX)?;
+            let (companies, _total) =
+                store::company::list(conn, None, &Selection::all(&store::company::COLUMNS))?;
             let mut found = Vec::new();
             for company in companies.into_iter().filter(|company| company.id != own) {
                 let partner = store::partner::find(conn, company.id)?;

@@ -4,7 +4,6 @@
 //! so it can be asked again; the primary keeps the old key until the new one logs in; and the new one is a candidate
 //! until it has.
 
-use serde::Serialize;
 use shared::client::ClientError;
 use shared::crypto::Secret;
 use shared::failpoint::{Failpoint, reach};
@@ -12,22 +11,10 @@ use shared::node::Error;
 use shared::store::{self, Connection};
 use shared::wire::Id;
 use shared::wire::api_key::{ApiKey, MAX_OVERLAP_SECONDS};
+use shared::wire::connection::Rotated;
 
 use super::partner::{self, Session};
 use crate::Secondary;
-
-/// What a rotation gives; never the key.
-#[derive(Clone, Debug, Serialize)]
-pub struct Rotated {
-    /// The primary's company.
-    pub id: Id,
-    /// Its name.
-    pub name: String,
-    /// Which key it is now.
-    pub key_id: Id,
-    /// Rises by one with each mint of our company there.
-    pub generation: i64,
-}
 
 /// Asks the primary for a new key with the old one, stores it, proves it by logging in with it; the old one is dead then.
 ///

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use shared::client::Lines;
 use shared::node::Error;
-use shared::store;
 use shared::store::version::VersionRow;
+use shared::store::{self, Store};
 use shared::wire::Id;
 use shared::wire::slice::Slice;
 use shared::wire::sync::{FeedGrain, FeedHeader, FeedLine, FeedMode, FeedQuery, MAX_WANTED, WantedGrains};
@@ -15,6 +15,8 @@ use super::{Change, Run};
 
 /// Removals held in memory before they are staged.
 const REMOVALS_AHEAD: usize = 5_000;
+/// Ids and digests read at a time.
+const INDEX_ROWS: i64 = 5_000;
 
 /// Whether what we have is what the primary has. Another version number with the same digest is the same content: only
 /// the number is noted.
@@ -146,10 +148,22 @@ async fn take_changes(lines: &mut Lines, stage: &Stage, header: &FeedHeader) -> 
     }
 }
 
-/// Merges the primary's index with ours, both in id order: stages removals, returns what is missing.
+/// Compares the primary's index with ours: stages removals, returns what is missing.
 async fn compare(lines: &mut Lines, stage: &Stage, header: &FeedHeader) -> Result<Vec<Id>, Error> {
+    let local = LocalIndex::of(stage.store(), &stage.base);
+    let (removed, wanted) = difference(lines, header, local).await?;
+    stage.remove(removed).await?;
+    Ok(wanted)
+}
+
+/// Merges the primary's index with ours, both in id order: what is ours alone, and what is missing here. What differs is
+/// both.
+pub(super) async fn difference(
+    lines: &mut Lines,
+    header: &FeedHeader,
+    mut local: LocalIndex<'_>,
+) -> Result<(Vec<Id>, Vec<Id>), Error> {
     let mut grains = Allowance { left: header.count, what: "grains" };
-    let mut local = LocalIndex { stage, page: Vec::new().into_iter(), after: None, ended: false };
     let mut ours = local.next().await?;
     let (mut removed, mut wanted) = (Vec::new(), Vec::new());
     let mut last = None;
@@ -183,27 +197,47 @@ async fn compare(lines: &mut Lines, stage: &Stage, header: &FeedHeader) -> Resul
         removed.push(own);
         ours = local.next().await?;
     }
-    stage.remove(removed).await?;
-    Ok(wanted)
+    Ok((removed, wanted))
 }
 
 /// The current version's index, page by page.
-struct LocalIndex<'a> {
-    stage: &'a Stage,
+pub(super) struct LocalIndex<'a> {
+    store: &'a Store,
+    slice_id: Id,
+    version: i64,
     page: std::vec::IntoIter<(Id, Vec<u8>)>,
     after: Option<Id>,
     ended: bool,
 }
 
-impl LocalIndex<'_> {
+impl<'a> LocalIndex<'a> {
+    /// Of this version.
+    pub fn of(store: &'a Store, version: &VersionRow) -> Self {
+        let page = Vec::new().into_iter();
+        Self { store, slice_id: version.slice_id, version: version.version, page, after: None, ended: false }
+    }
+
     async fn next(&mut self) -> Result<Option<(Id, Vec<u8>)>, Error> {
         if self.page.len() == 0 && !self.ended {
-            let page = self.stage.local_page(self.after).await?;
+            let (slice_id, version, after) = (self.slice_id, self.version, self.after);
+            let page = self
+                .store
+                .read(move |conn| store::grain::index_page(conn, slice_id, version, after, INDEX_ROWS))
+                .await?;
             self.ended = page.is_empty();
             self.after = page.last().map(|(id, _digest)| *id);
             self.page = page.into_iter();
         }
         Ok(self.page.next())
+    }
+
+    /// All ids of it.
+    pub async fn ids(mut self) -> Result<HashSet<Id>, Error> {
+        let mut ids = HashSet::new();
+        while let Some((id, _digest)) = self.next().await? {
+            ids.insert(id);
+        }
+        Ok(ids)
     }
 }
 

@@ -9,6 +9,7 @@ use shared::wire::Id;
 use shared::wire::grain::Grain;
 use shared::wire::slice::Slice;
 
+use super::feed::LocalIndex;
 use super::stage::{Arrived, Expected, Stage};
 use super::{Change, Run};
 
@@ -24,14 +25,7 @@ pub(super) fn is_equal(remote: &Slice, local: &VersionRow) -> bool {
 /// [`Error::Upstream`] for anything that is not what was announced; [`Error::Unreachable`].
 pub(super) async fn fetch(run: &Run, remote: &Slice, stage: &Stage) -> Result<Change, Error> {
     let list = run.client.brief_grains(remote.id).await?;
-    let mut ours = HashSet::new();
-    let mut after = None;
-    loop {
-        let page = stage.local_page(after).await?;
-        let Some((last, _digest)) = page.last() else { break };
-        after = Some(*last);
-        ours.extend(page.into_iter().map(|(id, _digest)| id));
-    }
+    let ours = LocalIndex::of(stage.store(), &stage.base).ids().await?;
     let theirs: HashSet<Id> = list.iter().map(|grain| grain.id).collect();
     stage.remove(ours.difference(&theirs).copied().collect()).await?;
     for grain in list {

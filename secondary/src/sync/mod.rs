@@ -5,13 +5,14 @@
 
 mod feed;
 mod go_wire;
+mod preview;
 mod progress;
 mod record;
 mod report;
 mod stage;
 mod subscription;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use shared::store::{self, StoreError};
 use shared::wire::Id;
 use shared::wire::slice::Slice;
 
+pub use preview::{Preview, SlicePreview, Would, preview};
 pub use progress::{Event, Progress};
 pub use report::{Change, Outcome, Report, SliceReport};
 
@@ -55,7 +57,7 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
     let mut row = start_run(&secondary, primary_id).await?;
     reach(Failpoint::RunStarted);
     let result = all_slices(&secondary, primary_id, row.fence, progress).await;
-    let (slices, session) = match result {
+    let Ran { slices, session, received } = match result {
         Ok(done) => done,
         Err(error) => {
             record::refused(&secondary, &mut row, &name, &error, start.elapsed()).await?;
@@ -72,7 +74,7 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
     };
     record::ended(&secondary, &mut row, &report, start.elapsed()).await?;
     reach(Failpoint::RunRecorded);
-    record::tell_primary(&session.client, &report, start.elapsed()).await;
+    record::tell_primary(&secondary, &session.client, &report, &received, start.elapsed()).await;
     drop(lock);
     Ok(report)
 }
@@ -106,12 +108,20 @@ async fn start_run(secondary: &Secondary, primary_id: Id) -> Result<SyncRunRow, 
     Ok(row)
 }
 
+/// A run that got to the slices.
+struct Ran {
+    slices: Vec<SliceReport>,
+    session: Session,
+    /// By subscription: the version that we have, as far as the primary heard.
+    received: HashMap<Id, i64>,
+}
+
 async fn all_slices(
     secondary: &Arc<Secondary>,
     primary_id: Id,
     fence: i64,
     progress: Progress,
-) -> Result<(Vec<SliceReport>, Session), Error> {
+) -> Result<Ran, Error> {
     let session = partner::login(secondary, primary_id).await?;
     let session = rotate::resume(secondary, primary_id, fence, session).await;
     let run = Run {
@@ -125,6 +135,7 @@ async fn all_slices(
     run.refuse_downgrade().await?;
     let remote = run.client.subscriptions().await?;
     let offered: HashSet<Id> = remote.iter().map(|sub| sub.id).collect();
+    let received = remote.iter().filter_map(|sub| Some((sub.id, sub.received?))).collect();
     let mut slices = Vec::new();
     let wanted = subscription::take_over(&run, remote).await?;
     reach(Failpoint::SubscriptionsTaken);
@@ -134,7 +145,7 @@ async fn all_slices(
     for (sub_id, slice_id, slice) in subscription::no_longer_offered(&run, &offered).await? {
         slices.push(SliceReport { slice_id, slice, sub_id, outcome: Outcome::Gone, duration_ms: 0 });
     }
-    Ok((slices, session))
+    Ok(Ran { slices, session, received })
 }
 
 impl Run {

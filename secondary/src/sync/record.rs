@@ -1,5 +1,6 @@
 //! The record of a run, on both sides.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::client::Client;
@@ -9,6 +10,7 @@ use shared::store::sync_run::SyncRunRow;
 use shared::store::{self, StoreError};
 use shared::wire::Id;
 use shared::wire::activity::Activity;
+use shared::wire::slice::VersionId;
 
 use super::{Outcome, Report, nanos};
 use crate::Secondary;
@@ -102,34 +104,72 @@ fn activity(
     }
 }
 
-/// Tells the primary: a record for the run, and one for each slice that changed or failed. (The reference sends one for
-/// each slice, changed or not.) What cannot be delivered is only logged: it does not make the sync a failure.
-pub(super) async fn tell_primary(client: &Client, report: &Report, duration: Duration) {
-    if let Err(error) = try_tell(client, report, duration).await {
+/// Tells the primary: a record for the run, and one for each slice that changed or failed, or of whose version it has
+/// not heard. (The reference sends one for each slice, changed or not.) What cannot be delivered is only logged: it does
+/// not make the sync a failure, and the next run tells the versions again.
+pub(super) async fn tell_primary(
+    secondary: &Secondary,
+    client: &Client,
+    report: &Report,
+    received: &HashMap<Id, i64>,
+    duration: Duration,
+) {
+    if let Err(error) = try_tell(secondary, client, report, received, duration).await {
         tracing::warn!(primary = %report.primary, %error, "the primary did not take the report of this sync");
     }
 }
 
 async fn try_tell(
+    secondary: &Secondary,
     client: &Client,
     report: &Report,
+    received: &HashMap<Id, i64>,
     duration: Duration,
-) -> Result<(), shared::client::ClientError> {
+) -> Result<(), Error> {
+    let versions = versions(secondary, report).await?;
     // Our company there; the reference takes it for granted that both nodes use one id.
     let company_id = client.me().await?.company_id;
     let failures = report.failures().join("; ");
     let message = format!("Sync: {} of {} slices changed", report.changed(), report.slices.len());
-    client.report(&record(company_id, Id::NIL, message, failures, nanos(duration))).await?;
+    client.report(&record(company_id, Id::NIL, message, failures, nanos(duration)), None).await?;
     for slice in &report.slices {
+        let version = versions.get(&slice.slice_id);
+        let is_news = version.is_some_and(|version| received.get(&slice.sub_id) != Some(&version.number));
         let error = match &slice.outcome {
-            Outcome::Unchanged | Outcome::Gone => continue,
-            Outcome::Changed(_) => String::new(),
+            Outcome::Gone => continue,
+            Outcome::Unchanged if !is_news => continue,
+            Outcome::Unchanged | Outcome::Changed(_) => String::new(),
             Outcome::Failed { error, .. } => error.clone(),
         };
         let took = nanos(Duration::from_millis(slice.duration_ms.max(1)));
-        client.report(&record(company_id, slice.sub_id, slice_message(&slice.slice), error, took)).await?;
+        let record = record(company_id, slice.sub_id, slice_message(&slice.slice), error, took);
+        client.report(&record, version).await?;
     }
     Ok(())
+}
+
+/// What we have of each slice now, in the primary's terms; nothing of slices that came over the reference's wire.
+async fn versions(secondary: &Secondary, report: &Report) -> Result<HashMap<Id, VersionId>, StoreError> {
+    let slices: Vec<Id> = report.slices.iter().map(|slice| slice.slice_id).collect();
+    let primary_id = report.primary_id;
+    secondary
+        .node
+        .store
+        .read(move |conn| {
+            let mut versions = HashMap::with_capacity(slices.len());
+            for id in slices {
+                let slice =
+                    store::slice::find(conn, id)?.filter(|slice| slice.primary_id == Some(primary_id));
+                let Some(slice) = slice else { continue };
+                let Some(row) = store::version::find(conn, id, slice.current_version)? else { continue };
+                if let Some((epoch, number)) = row.source_epoch.zip(row.source_version) {
+                    let digest = data_encoding::HEXLOWER.encode(&row.digest);
+                    versions.insert(id, VersionId { epoch, number, digest });
+                }
+            }
+            Ok(versions)
+        })
+        .await
 }
 
 fn record(company_id: Id, sub_id: Id, message: String, error: String, duration: i64) -> Activity {
@@ -142,6 +182,7 @@ fn record(company_id: Id, sub_id: Id, message: String, error: String, duration: 
         error,
         duration,
         created_at: None,
+        subscription: None,
     }
 }
 

@@ -12,7 +12,7 @@ use shared::node::service::version::{content_hashes, measure};
 use shared::payload::Encoding;
 use shared::store::grain::NewGrain;
 use shared::store::version::VersionRow;
-use shared::store::{self, Connection, StoreError};
+use shared::store::{self, Connection, Store, StoreError};
 use shared::wire::slice::MetadataPair;
 use shared::wire::{Id, Timestamp};
 use tokio::sync::Mutex;
@@ -257,18 +257,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Ids and digests of the current version, behind `after`.
-    ///
-    /// # Errors
-    /// What the store reports.
-    pub async fn local_page(&self, after: Option<Id>) -> Result<Vec<(Id, Vec<u8>)>, Error> {
-        let (slice_id, version) = (self.slice_id, self.base.version);
-        Ok(self
-            .secondary
-            .node
-            .store
-            .read(move |conn| store::grain::index_page(conn, slice_id, version, after, 5_000))
-            .await?)
+    /// The database it grows in.
+    pub fn store(&self) -> &Store {
+        &self.secondary.node.store
     }
 
     /// Verifies what was staged and makes it the current version.

@@ -87,7 +87,7 @@ pub(super) async fn take_over(run: &Run, remote: Vec<Subscription>) -> Result<Ve
 }
 
 /// What no primary of ours would send: it would end up in tables, files and terminals here.
-fn refuse_unfit(slice: &Slice) -> Option<String> {
+pub(super) fn refuse_unfit(slice: &Slice) -> Option<String> {
     let name = &slice.slice_name;
     if name.is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
         return Some("its name is empty, too long or holds control characters".to_owned());
@@ -176,6 +176,7 @@ fn take_over_slice(
         Some(local) => store::slice::rename(conn, local.id, &name, &slice.slice_type, now)?,
         None => {
             let row = SliceRow {
+                draft_change: 0,
                 id: slice.id,
                 name_key: name_key(&name),
                 name,

@@ -1,10 +1,12 @@
-//! `account create`: a login on this node, made without one.
+//! `account create|list|password`: logins on this node, made and mended without one.
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Failure, Global, output, prompt};
 use crate::crypto::Secret;
-use crate::node::service;
+use crate::node::{Node, service};
+use crate::store::list::Selection;
+use crate::store::{self, StoreError};
 use crate::wire::server::ServerRole;
 use crate::wire::user::{CreateUser, Role};
 
@@ -16,12 +18,29 @@ pub enum Account {
         after_help = "Example: account create -u anna --company 'Retail Parts' --password-stdin < password.txt"
     )]
     Create(Create),
+    /// List logins
+    #[command(after_help = "Example: account list --json")]
+    List,
+    /// Set the password of a login, without the old one: it ends everywhere and logs in anew
+    #[command(after_help = "Example: account password anna --password-stdin < password.txt")]
+    Password(Password),
+}
+
+/// Options of `account password`.
+#[derive(Args, Clone, Debug)]
+pub struct Password {
+    /// User name or e-mail address
+    #[arg(value_name = "USER")]
+    pub user: String,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
 }
 
 /// Options of `account create`.
 #[derive(Args, Clone, Debug)]
 pub struct Create {
-    /// User name: 3 to 30 of A-Z a-z 0-9 _ ~ . -
+    /// User name: 1 to 30 of A-Z a-z 0-9 _ ~ . -
     #[arg(short, long, value_name = "NAME")]
     pub username: String,
     /// Password (seen by other users of this machine: prefer --password-stdin)
@@ -56,6 +75,8 @@ pub enum AccountRole {
     Admin,
     /// The rows of one company
     CompanyAdmin,
+    /// Its own row
+    User,
 }
 
 impl AccountRole {
@@ -64,6 +85,7 @@ impl AccountRole {
             Self::SuperAdmin => Role::SuperAdmin,
             Self::Admin => Role::Admin,
             Self::CompanyAdmin => Role::CompanyAdmin,
+            Self::User => Role::User,
         }
     }
 }
@@ -73,20 +95,27 @@ impl AccountRole {
 /// # Errors
 /// A sentence and its exit code.
 pub async fn run(global: &Global, command: Account, server_role: ServerRole) -> Result<(), Failure> {
-    let Account::Create(create) = command;
     let node = global.open(server_role).await?.node;
+    match command {
+        Account::Create(options) => create(global, &node, options).await,
+        Account::List => list(global, &node).await,
+        Account::Password(options) => password(global, &node, options).await,
+    }
+}
+
+async fn create(global: &Global, node: &Node, create: Create) -> Result<(), Failure> {
     let company = match &create.company {
-        Some(company) => service::company::find(&node, company.clone())
+        Some(company) => service::company::find(node, company.clone())
             .await
             .map_err(|_missing| Failure::failed(format!("there is no company \"{company}\" here")))?,
-        None => service::company::find(&node, node.server_id().to_string()).await?,
+        None => service::company::find(node, node.server_id().to_string()).await?,
     };
     let is_partner = company.id != node.server_id();
     let role =
         create.role.map_or(if is_partner { Role::CompanyAdmin } else { Role::Admin }, AccountRole::role);
     if is_partner && role.is_staff() {
         return Err(Failure::usage(format!(
-            "\"{}\" is a partner: its logins can be company-admin only, staff belongs to \"{}\"",
+            "\"{}\" is a partner: its logins can be company-admin or user only, staff belongs to \"{}\"",
             company.name, node.server.server_name
         )));
     }
@@ -102,12 +131,56 @@ pub async fn run(global: &Global, command: Account, server_role: ServerRole) -> 
         password,
         email: create.email,
         phone: String::new(),
+        display_name: String::new(),
         company_id: company.id,
         role: role.number(),
         active: Some(true),
     };
-    let user = service::user::insert(&node, body, role).await?;
+    let user = service::user::insert(node, body, role).await?;
     output::print(global.json, &user, || {
         format!("added {} (role {}) of \"{}\"", user.username, user.role, company.name)
+    })
+}
+
+async fn list(global: &Global, node: &Node) -> Result<(), Failure> {
+    let (users, companies) = node
+        .store
+        .read(|conn| -> Result<_, StoreError> {
+            let (users, _total) = store::user::list(conn, None, &Selection::all(&store::user::COLUMNS))?;
+            let (companies, _total) =
+                store::company::list(conn, None, &Selection::all(&store::company::COLUMNS))?;
+            Ok((users, companies))
+        })
+        .await?;
+    let users: Vec<_> = users.into_iter().map(service::user::to_wire).collect();
+    output::print(global.json, &users, || {
+        let rows: Vec<Vec<String>> = users
+            .iter()
+            .map(|user| {
+                let company = companies.iter().find(|company| company.id == user.company_id);
+                let state = if user.active { "active" } else { "inactive" };
+                vec![
+                    user.username.clone(),
+                    user.email.clone(),
+                    user.role.to_string(),
+                    company.map_or_else(String::new, |company| company.name.clone()),
+                    state.to_owned(),
+                    user.last_login.map_or_else(|| "never".to_owned(), |time| time.to_string()),
+                ]
+            })
+            .collect();
+        output::table(&["NAME", "E-MAIL", "ROLE", "COMPANY", "STATE", "LAST LOGIN"], &rows)
+    })
+}
+
+async fn password(global: &Global, node: &Node, options: Password) -> Result<(), Failure> {
+    let user = service::user::find_login(node, options.user.clone())
+        .await?
+        .ok_or_else(|| Failure::failed(format!("there is no user \"{}\" here", options.user)))?;
+    let question = format!("new password for {}", user.username);
+    let password = prompt::new_password(options.password_stdin, &question, "--password-stdin")?;
+    let reset = service::password::set_by_operator(node, user, password).await?;
+    output::print(global.json, &reset, || {
+        format!("{} has a new password, and must log in with it", reset.username)
     })
 }

@@ -96,11 +96,7 @@ pub async fn run(global: &Global, init: Init, role: ServerRole) -> Result<(), Fa
             policy: config.password_policy(),
         };
         let node = found(store, &root_key, founding, Clock::System, Random::System).await?;
-        let text = toml::to_string(&config).map_err(|error| Failure::failed(error.to_string()))?;
-        let text = format!(
-            "# Settings of this node; see docs/operations.md. Flags and SANDPIPER_… variables win.\n{text}"
-        );
-        dir.write_new(CONFIG, text.as_bytes())?;
+        write_config(&dir, &config)?;
         Ok::<_, Failure>(node.server_id())
     }
     .await;
@@ -150,15 +146,24 @@ impl From<FoundError> for Failure {
     }
 }
 
+/// Writes the settings: last, since their presence says that the node is initialised.
+pub(super) fn write_config(dir: &DataDir, config: &ConfigFile) -> Result<(), Failure> {
+    let text = toml::to_string(config).map_err(|error| Failure::failed(error.to_string()))?;
+    let text = format!(
+        "# Settings of this node; see docs/operations.md. Flags and SANDPIPER_… variables win.\n{text}"
+    );
+    Ok(dir.write_new(CONFIG, text.as_bytes())?)
+}
+
 /// What a failed `init` made and must take back; nothing that was there before.
 #[derive(Default)]
-struct Undo {
+pub(super) struct Undo {
     root_key: Option<std::path::PathBuf>,
-    database: Option<std::path::PathBuf>,
+    pub(super) database: Option<std::path::PathBuf>,
 }
 
 impl Undo {
-    fn take_back(self) {
+    pub(super) fn take_back(self) {
         let mut files: Vec<std::path::PathBuf> = self.root_key.into_iter().collect();
         if let Some(database) = self.database {
             for suffix in ["", "-wal", "-shm", ".migrate.lock"] {
@@ -195,7 +200,8 @@ async fn refuse_founded(dir: &DataDir, store: &Store, root_key: &RootKey) -> Res
     )))
 }
 
-fn root_key(dir: &DataDir, made: &mut Undo) -> Result<RootKey, Failure> {
+/// The node's root key: given by the environment, there already, or made now.
+pub(super) fn root_key(dir: &DataDir, made: &mut Undo) -> Result<RootKey, Failure> {
     let given = std::env::var_os(ROOT_KEY_VARIABLE).is_some() || dir.file(ROOT_KEY).exists();
     if given {
         return Ok(dir.root_key()?);

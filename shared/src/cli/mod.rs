@@ -1,10 +1,14 @@
 //! What both command lines have in common: settings, exit codes, output, and the commands that do the same on both.
 
 pub mod account;
+pub mod completions;
+pub mod import;
 pub mod init;
+pub mod list;
 pub mod migrate;
 pub mod output;
 pub mod prompt;
+pub mod schema;
 pub mod secrets;
 pub mod serve;
 
@@ -13,11 +17,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::node::Error;
 use crate::node::open::{OpenError, Opened, open};
+use crate::node::service::slice;
+use crate::node::{Error, Node};
 use crate::server::data_dir::{DataDir, Misconfigured};
 use crate::server::{telemetry, tls};
 use crate::store::StoreError;
+use crate::store::slice::SliceRow;
 use crate::wire::server::ServerRole;
 
 /// Options of every command, before or after its name.
@@ -89,6 +95,12 @@ impl Failure {
         Self { code: 78, message: message.into() }
     }
 
+    /// The same exit code with other words.
+    #[must_use]
+    pub fn with_message(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.code
@@ -153,6 +165,20 @@ impl From<std::io::Error> for Failure {
         }
         Self::failed(error.to_string())
     }
+}
+
+/// The slice with this id or name.
+///
+/// # Errors
+/// Failed (1) when there is none.
+pub async fn find_slice(node: &Node, id_or_name: String) -> Result<SliceRow, Failure> {
+    let name = output::escaped(&id_or_name);
+    slice::find(node, id_or_name).await.map_err(|error| match error {
+        Error::NotFound(_) => {
+            Failure::failed(format!("there is no slice \"{name}\" here: the command `list` shows all"))
+        }
+        other => other.into(),
+    })
 }
 
 /// Runs one command of either server: TLS provider, log, runtime, exit code. `serves` logs more by default.

@@ -1,13 +1,14 @@
 //! What a sync asks of a primary: sync-2 between our own nodes, the reference's wire towards others.
 
 use reqwest::Method;
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::{Client, ClientError, Lines};
 use crate::wire::Id;
 use crate::wire::activity::Activity;
 use crate::wire::grain::Grain;
-use crate::wire::slice::MetadataPair;
+use crate::wire::slice::{MetadataPair, VersionId};
 use crate::wire::subscription::Subscription;
 use crate::wire::sync::{FeedQuery, WantedGrains};
 
@@ -46,6 +47,14 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
 
         deserializer.deserialize_seq(Elements::<T, N>(std::marker::PhantomData)).map(Self)
     }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    activity: &'a Activity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a VersionId>,
 }
 
 impl Client {
@@ -107,11 +116,12 @@ impl Client {
         Ok(pairs.unwrap_or_default())
     }
 
-    /// Tells the primary how it went.
+    /// Tells the primary how it went, and which version we have now. (A server of the reference ignores that.)
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn report(&self, activity: &Activity) -> Result<(), ClientError> {
-        self.send(self.request(Method::POST, "/v1/activity").json(activity)).await.map(|_answer| ())
+    pub async fn report(&self, activity: &Activity, version: Option<&VersionId>) -> Result<(), ClientError> {
+        let report = Report { activity, version };
+        self.send(self.request(Method::POST, "/v1/activity").json(&report)).await.map(|_answer| ())
     }
 }

@@ -6,7 +6,7 @@ use crate::wire::Id;
 
 /// Ids ascending, then key and value of each pair in byte order of the keys; no delimiters; nothing at all hashes to
 /// the empty text. Weak by today's standards and blind to payloads: ours is [`super::set_hash`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ContentHash {
     hash: Sha1,
     is_empty: bool,

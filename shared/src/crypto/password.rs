@@ -11,6 +11,8 @@ use crate::clock::Random;
 const QUEUE: usize = 32;
 /// bcrypt reads no further; longer ones are refused rather than cut.
 pub const MAX_BYTES: usize = 72;
+/// A login against a hash of more cost would hold a thread for minutes.
+const MAX_COST: u32 = 16;
 /// What the reference asks for too.
 pub const MIN_CHARS: usize = 8;
 
@@ -158,6 +160,11 @@ impl Passwords {
     }
 }
 
+/// Whether a login can be checked against `text`: bcrypt in any of its spellings, of a cost that is bearable.
+pub fn is_usable_hash(text: &str) -> bool {
+    text.len() == 60 && text.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() <= MAX_COST)
+}
+
 /// Of no password in particular: whether it matches is never looked at, only that it takes as long.
 fn dummy_hash(cost: u32) -> String {
     format!("$2b${cost:02}$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy")
@@ -178,6 +185,17 @@ mod tests {
             let hash = dummy_hash(cost);
             assert!(bcrypt::verify("anything", &hash).is_ok());
             assert_eq!(hash.parse::<bcrypt::HashParts>().unwrap().get_cost(), cost);
+        }
+    }
+
+    #[test]
+    fn a_hash_of_the_reference_is_usable_and_a_trap_is_not() {
+        let rest = "kKAmhM4hYCs3LKJdErH9EuOige8RVmZ1hhyHnoQSvFBq7pSfJYtH6";
+        for prefix in ["$2a$10$", "$2b$12$", "$2y$16$"] {
+            assert!(is_usable_hash(&format!("{prefix}{rest}")), "{prefix}");
+        }
+        for text in [format!("$2a$31${rest}"), format!("$2a$10${rest}x"), rest.to_owned(), String::new()] {
+            assert!(!is_usable_hash(&text), "{text}");
         }
     }
 

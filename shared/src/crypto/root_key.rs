@@ -7,6 +7,9 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 use super::sealed::SealKey;
 use crate::clock::Random;
 
+/// Purpose of the key that encrypts the api-keys which a secondary keeps for its primaries.
+pub const PARTNER_KEYS: &str = "sandpiper partner key v1";
+
 /// 32 random bytes; every other key is wrapped by or derived from it.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct RootKey([u8; 32]);

@@ -29,41 +29,8 @@ pub struct Principal {
     pub role: Role,
     /// For a machine: which key it logged in with.
     pub key_id: Option<Id>,
-}
-
-impl Principal {
-    /// The node's own staff (roles 100 and 110).
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`].
-    pub fn require_staff(&self) -> Result<(), Error> {
-        if self.role.is_staff() { Ok(()) } else { Err(Error::Forbidden) }
-    }
-
-    /// A company admin or staff.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`].
-    pub fn require_company_admin(&self) -> Result<(), Error> {
-        if self.role <= Role::CompanyAdmin { Ok(()) } else { Err(Error::Forbidden) }
-    }
-
-    /// Staff, or an admin of this very company.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`].
-    pub fn require_company(&self, company_id: Id) -> Result<(), Error> {
-        if self.role.is_staff() || (self.role == Role::CompanyAdmin && self.company_id == company_id) {
-            Ok(())
-        } else {
-            Err(Error::Forbidden)
-        }
-    }
-
-    /// Whose rows a list shows: `None` for all.
-    pub fn scope(&self) -> Option<Id> {
-        if self.role.is_staff() { None } else { Some(self.company_id) }
-    }
+    /// For a person: which login this is.
+    pub session_id: Option<Id>,
 }
 
 impl FromRequest for Principal {
@@ -131,6 +98,7 @@ async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<Prin
         company_id: user.company_id,
         role,
         key_id,
+        session_id: if key_id.is_none() { claims.sid } else { None },
     }))
 }
 

@@ -1,5 +1,5 @@
 //! Reading request bodies as the reference does: JSON only if it says so, members matched ignoring case, unknown ones
-//! ignored, `null` as absent. Repeated members are refused.
+//! ignored, `null` as absent but in a PATCH. Repeated members are refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::Error;
+use crate::wire::patch::Patch;
 
 /// For everything but grains.
 pub const SMALL: usize = 64 * 1024;
@@ -33,6 +34,33 @@ pub async fn read<T: DeserializeOwned>(
     payload: web::Payload,
     limit: usize,
 ) -> Result<T, Error> {
+    let mut members = members(request, payload, limit).await?;
+    members.retain(|_name, value| !value.is_null());
+    decode(members)
+}
+
+/// Reads the body of a PATCH (RFC 7396): a member that is `null` arrives as [`Patch::Null`].
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_patch<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<T, Error> {
+    decode(members(request, payload, limit).await?)
+}
+
+fn decode<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, Error> {
+    T::deserialize(Value::Object(members))
+        .map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
+}
+
+async fn members(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<Map<String, Value>, Error> {
     let header =
         |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
@@ -44,10 +72,7 @@ pub async fn read<T: DeserializeOwned>(
         Ok(bytes) => bytes?,
         Err(_elapsed) => return Err(Error::BadRequest("the body did not arrive in time".to_owned())),
     };
-    let members = if is_json && !bytes.is_empty() { parse(&bytes)? } else { Map::new() };
-    drop(bytes);
-    T::deserialize(Value::Object(members))
-        .map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
+    if is_json && !bytes.is_empty() { parse(&bytes) } else { Ok(Map::new()) }
 }
 
 async fn read_bytes(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Error> {
@@ -91,9 +116,7 @@ impl<'de> Visitor<'de> for Members {
             if !seen.insert(key.clone()) {
                 return Err(serde::de::Error::custom(format!("member {key:?} is repeated")));
             }
-            if !value.is_null() {
-                members.insert(key, value);
-            }
+            members.insert(key, value);
         }
         Ok(members)
     }
@@ -126,6 +149,21 @@ impl Rules {
             if text.chars().count() > 255 {
                 self.0.push(format!("{field}'s value or length is bigger than allowed"));
             }
+        }
+    }
+
+    /// A member of a PATCH that cannot be empty: neither `null` nor, as a text, shorter than `least`.
+    pub fn patched_name(&mut self, field: &str, patch: &Patch<String>, least: usize) {
+        self.not_null(field, patch);
+        if let Some(text) = patch.value() {
+            self.name(field, text.trim(), least);
+        }
+    }
+
+    /// A member of a PATCH that cannot be empty.
+    pub fn not_null<T>(&mut self, field: &str, patch: &Patch<T>) {
+        if matches!(patch, Patch::Null) {
+            self.0.push(format!("{field} must not be null"));
         }
     }
 
@@ -177,10 +215,10 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn members_match_ignoring_case_and_null_is_absent() {
+    fn members_match_ignoring_case() {
         let members = parse(br#"{"Payload_Len": 3, "X": null, "unknown": [1]}"#).unwrap();
         assert_eq!(members.get("payload_len"), Some(&3.into()));
-        assert!(!members.contains_key("x"));
+        assert!(members["x"].is_null(), "what null means is for the reader to say");
     }
 
     #[test]

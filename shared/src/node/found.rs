@@ -103,6 +103,7 @@ pub async fn found(
         password: founding.admin_password,
         email: String::new(),
         phone: String::new(),
+        display_name: String::new(),
         company_id: server_id,
         role: Role::SuperAdmin.number(),
         active: Some(true),
@@ -133,7 +134,13 @@ pub async fn found(
     Ok(assemble(store, root_key, founding.role, founding.policy, clock, random).await?)
 }
 
-fn key_rows(root_key: &RootKey, secrets: Vec<RingSecret>, now: Timestamp, random: &Random) -> Vec<KeyRow> {
+/// First entries of the rings, wrapped.
+pub(super) fn key_rows(
+    root_key: &RootKey,
+    secrets: Vec<RingSecret>,
+    now: Timestamp,
+    random: &Random,
+) -> Vec<KeyRow> {
     secrets
         .into_iter()
         .map(|(id, purpose, secret)| KeyRow {

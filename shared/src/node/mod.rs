@@ -2,9 +2,11 @@
 
 pub mod auth;
 pub mod body;
+pub mod contract;
 pub mod error;
 pub mod found;
 pub mod open;
+pub mod permission;
 pub mod query;
 pub mod reply;
 pub mod routes;

@@ -66,14 +66,14 @@ pub async fn assemble(
     clock: Clock,
     random: Random,
 ) -> Result<Node, OpenError> {
-    let (setting, company, keys) = store
+    let (setting, company, keys, import) = store
         .read(|conn| -> Result<_, StoreError> {
             let setting = store::setting::find(conn)?;
             let company = match &setting {
                 Some(setting) => store::company::find(conn, setting.server_id)?,
                 None => None,
             };
-            Ok((setting, company, store::keyring::list(conn)?))
+            Ok((setting, company, store::keyring::list(conn)?, store::import::find(conn)?))
         })
         .await?;
     let setting =
@@ -82,6 +82,14 @@ pub async fn assemble(
     if setting.root_key_check != root_key.check() {
         return Err(Misconfigured(
             "the root key does not belong to this database: restore root.key of this node (or SANDPIPER_ROOT_KEY)"
+                .to_owned(),
+        )
+        .into());
+    }
+    if import.is_some_and(|import| import.finished_at.is_none()) {
+        return Err(Misconfigured(
+            "an import into this node is under way or was cut off: run `import --from …` again, it goes on where it \
+             stopped"
                 .to_owned(),
         )
         .into());

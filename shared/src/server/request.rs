@@ -34,7 +34,8 @@ pub async fn around(
         next.call(request).await?.map_into_boxed_body()
     };
     let mut response = with_error_body(response, &id);
-    add_headers(response.headers_mut(), &id, is_tls);
+    let policy = content_security_policy(response.request().path());
+    add_headers(response.headers_mut(), &id, is_tls, policy);
     let status = response.status().as_u16();
     let path = public_path(response.request());
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -94,11 +95,21 @@ fn of_status(status: StatusCode) -> (&'static str, Message) {
     (code, Message::One(text.to_owned()))
 }
 
-fn add_headers(headers: &mut HeaderMap, id: &str, is_tls: bool) {
+/// An API has nothing to load; the page that shows the contract has its own files.
+fn content_security_policy(path: &str) -> &'static str {
+    if path.starts_with("/docs") {
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    }
+}
+
+fn add_headers(headers: &mut HeaderMap, id: &str, is_tls: bool, policy: &'static str) {
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("content-security-policy", policy),
         ("referrer-policy", "no-referrer"),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

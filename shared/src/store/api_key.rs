@@ -62,6 +62,7 @@ pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<(ApiKeyRow, User
     Ok(api_keys::table
         .inner_join(users::table.inner_join(companies::table))
         .filter(api_keys::key_id.eq(key_id))
+        .filter(users::deleted_at.is_null())
         .select((api_keys::all_columns, users::all_columns, companies::active))
         .first(conn)
         .optional()?)

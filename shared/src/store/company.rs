@@ -2,6 +2,8 @@
 
 use diesel::prelude::*;
 
+use super::count::{self, Counted};
+use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::{companies, users};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -91,24 +93,62 @@ pub fn find_by_addr(conn: &mut Connection, addr: &str) -> Result<Option<CompanyR
     Ok(companies::table.filter(companies::sync_addr.eq(addr)).first(conn).optional()?)
 }
 
-/// Companies in the order of their names, only `id` if given, and how many there are.
+/// What lists of companies offer.
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &["users"],
+    tagged: false,
+};
+
+const ID: Column = Column::new("id", Kind::Id, "companies.id");
+const NAME: Column = Column::new("name", Kind::Folded, "companies.name_key");
+const LISTED: &[Column] = &[
+    ID,
+    NAME,
+    Column::new("sync_addr", Kind::Text, "coalesce(companies.sync_addr, '')"),
+    Column::new("active", Kind::Bool, "companies.active"),
+    Column::new("created_at", Kind::Time, "companies.created_at"),
+    Column::new("updated_at", Kind::Time, "companies.updated_at"),
+];
+
+/// What a row has in a column of [`COLUMNS`].
+pub fn position(row: &CompanyRow, column: &str) -> Value {
+    match column {
+        "name" => Value::Text(row.name_key.clone()),
+        "sync_addr" => Value::Text(row.sync_addr.clone().unwrap_or_default()),
+        "active" => Value::Bool(row.active),
+        "created_at" => Value::Time(row.created_at),
+        "updated_at" => Value::Time(row.updated_at),
+        _ => Value::Id(row.id),
+    }
+}
+
+/// A page of companies, only `id` if given, and how many there are.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn list(
     conn: &mut Connection,
     only: Option<Id>,
-    offset: i64,
-    limit: i64,
+    selection: &Selection,
 ) -> Result<(Vec<CompanyRow>, i64), StoreError> {
-    let mut rows = companies::table.into_boxed();
-    let mut all = companies::table.count().into_boxed();
-    if let Some(id) = only {
-        rows = rows.filter(companies::id.eq(id));
-        all = all.filter(companies::id.eq(id));
-    }
-    let page = rows.order((companies::name_key, companies::id)).offset(offset).limit(limit).load(conn)?;
-    Ok((page, all.get_result(conn)?))
+    let query = || {
+        let query = companies::table.into_boxed();
+        match only {
+            Some(id) => query.filter(companies::id.eq(id)),
+            None => query,
+        }
+    };
+    let page = page_of!(query(), selection).load(conn)?;
+    let total = if only.is_none() && selection.filter.is_empty() {
+        count::of(conn, Counted::Companies)?
+    } else {
+        all_of!(query(), selection).count().get_result(conn)?
+    };
+    Ok((page, total))
 }
 
 /// Active companies with an address, without `own`: the servers one can talk to.
@@ -132,6 +172,7 @@ pub fn sync_users(conn: &mut Connection, ids: &[Id]) -> Result<Vec<(Id, i64)>, S
     Ok(users::table
         .filter(users::company_id.eq_any(ids.to_vec()))
         .filter(users::role.eq(super::user::SYNC_ROLE))
+        .filter(users::deleted_at.is_null())
         .select((users::company_id, users::id))
         .load(conn)?)
 }

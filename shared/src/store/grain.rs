@@ -1,9 +1,13 @@
 //! Grains: immutable payloads that belong to the versions from `added_in` up to, not including, `removed_in`.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 
+use super::list::{Column, Columns, Kind, Value};
 use super::payload::{self, INLINE_BYTES};
-use super::schema::{grains, subscriptions};
+use super::schema::grains;
+use super::slice::change_draft;
 use super::{Connection, StoreError, on_backend};
 use crate::wire::{Id, Timestamp};
 
@@ -102,7 +106,7 @@ pub(super) fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-type Columns = (
+type ColumnsOfRow = (
     grains::row_id,
     grains::slice_id,
     grains::id,
@@ -118,7 +122,7 @@ type Columns = (
 );
 
 /// All but the payload.
-const COLUMNS: Columns = (
+const COLUMNS_OF_ROW: ColumnsOfRow = (
     grains::row_id,
     grains::slice_id,
     grains::id,
@@ -156,6 +160,13 @@ pub fn insert(conn: &mut Connection, new: &[NewGrain]) -> Result<(), StoreError>
     for grain in new.iter().filter(|grain| grain.payload.len() > INLINE_BYTES) {
         payload::insert_pieces(conn, grain)?;
     }
+    let mut added: BTreeMap<Id, i64> = BTreeMap::new();
+    for grain in new {
+        *added.entry(grain.slice_id).or_default() += 1;
+    }
+    for (slice_id, count) in added {
+        change_draft(conn, slice_id, count)?;
+    }
     Ok(())
 }
 
@@ -169,7 +180,7 @@ pub fn find(
     version: i64,
     id: Id,
 ) -> Result<Option<GrainRow>, StoreError> {
-    Ok(at!(slice_id, version).filter(grains::id.eq(id)).select(COLUMNS).first(conn).optional()?)
+    Ok(at!(slice_id, version).filter(grains::id.eq(id)).select(COLUMNS_OF_ROW).first(conn).optional()?)
 }
 
 /// The grain with this key in a version.
@@ -187,7 +198,7 @@ pub fn find_by_key(
     let live: Option<GrainRow> = of_key()
         .filter(grains::removed_in.is_null())
         .filter((grains::added_in + 0_i64).le(version))
-        .select(COLUMNS)
+        .select(COLUMNS_OF_ROW)
         .first(conn)
         .optional()?;
     if live.is_some() {
@@ -196,7 +207,7 @@ pub fn find_by_key(
     Ok(of_key()
         .filter(grains::removed_in.gt(version))
         .filter((grains::added_in + 0_i64).le(version))
-        .select(COLUMNS)
+        .select(COLUMNS_OF_ROW)
         .first(conn)
         .optional()?)
 }
@@ -210,7 +221,7 @@ pub fn live(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> 
         .filter(grains::id.eq(id))
         .filter(grains::removed_in.is_null())
         .order(grains::slice_id)
-        .select(COLUMNS)
+        .select(COLUMNS_OF_ROW)
         .load(conn)?)
 }
 
@@ -227,7 +238,7 @@ pub fn kept(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> 
         .filter(grains::id.eq(id))
         .filter(grains::removed_in.is_not_null())
         .order(grains::row_id.desc())
-        .select(COLUMNS)
+        .select(COLUMNS_OF_ROW)
         .load(conn)?;
     rows.extend(removed);
     Ok(rows)
@@ -244,7 +255,7 @@ pub fn page(
     after: Option<Id>,
     limit: i64,
 ) -> Result<Vec<GrainRow>, StoreError> {
-    let mut rows = at!(slice_id, version).select(COLUMNS).into_boxed();
+    let mut rows = at!(slice_id, version).select(COLUMNS_OF_ROW).into_boxed();
     if let Some(after) = after {
         rows = rows.filter(grains::id.gt(after));
     }
@@ -284,7 +295,7 @@ pub fn among(
         found.extend(
             at!(slice_id, version)
                 .filter(grains::id.eq_any(batch.to_vec()))
-                .select(COLUMNS)
+                .select(COLUMNS_OF_ROW)
                 .load::<GrainRow>(conn)?,
         );
     }
@@ -313,7 +324,7 @@ pub fn added_between(
             .filter(grains::id.gt(id))
             .order(grains::id)
             .limit(limit)
-            .select(COLUMNS)
+            .select(COLUMNS_OF_ROW)
             .load(conn)?;
     }
     let left = limit.saturating_sub(length(page.len()));
@@ -322,7 +333,7 @@ pub fn added_between(
             .filter(grains::added_in.gt(behind))
             .order((grains::added_in, grains::id))
             .limit(left)
-            .select(COLUMNS)
+            .select(COLUMNS_OF_ROW)
             .load(conn)?;
         page.extend(rest);
     }
@@ -345,7 +356,7 @@ pub fn removed_between(
         grains::table
             .filter(grains::slice_id.eq(slice_id))
             .filter((grains::added_in + 0_i64).le(from))
-            .select(COLUMNS)
+            .select(COLUMNS_OF_ROW)
     };
     let mut page: Vec<GrainRow> = Vec::new();
     let mut behind = from;
@@ -388,6 +399,7 @@ pub fn remove(conn: &mut Connection, slice_id: Id, version: i64, ids: &[Id]) -> 
         removed += diesel::delete(live().filter(grains::added_in.eq(version))).execute(conn)?;
         removed += diesel::update(live()).set(grains::removed_in.eq(version)).execute(conn)?;
     }
+    change_draft(conn, slice_id, -length(removed))?;
     Ok(removed)
 }
 
@@ -411,6 +423,7 @@ pub fn restore(
     )
     .set(grains::removed_in.eq(None::<i64>))
     .execute(conn)?;
+    change_draft(conn, slice_id, length(restored))?;
     Ok(restored > 0)
 }
 
@@ -429,6 +442,7 @@ pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Re
             diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
     }
     if touched > 0 {
+        change_draft(conn, slice_id, -length(touched))?;
         return Ok(touched);
     }
     let removed: Vec<i64> =
@@ -438,52 +452,53 @@ pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Re
             .set(grains::removed_in.eq(None::<i64>))
             .execute(conn)?;
     }
+    change_draft(conn, slice_id, length(touched))?;
     Ok(touched)
 }
 
-/// Grains of all slices in id order, and how many there are: of what `subscriber` actively subscribes to, or of
-/// everything, with the drafts of own slices.
-///
-/// # Errors
-/// What SQL reports.
-pub fn list(
-    conn: &mut Connection,
-    subscriber: Option<Id>,
-    offset: i64,
-    limit: i64,
-) -> Result<(Vec<GrainRow>, i64), StoreError> {
-    use super::schema::slices;
-    let order = (grains::id, grains::slice_id);
-    if let Some(company) = subscriber {
-        let rows = || {
-            grains::table
-                .inner_join(slices::table.inner_join(subscriptions::table))
-                .filter(subscriptions::company_id.eq(company))
-                .filter(subscriptions::active.eq(true))
-                .filter(grains::added_in.le(slices::current_version))
-                .filter(
-                    grains::removed_in
-                        .is_null()
-                        .or(grains::removed_in.gt(slices::current_version.nullable())),
-                )
-        };
-        let page = rows().order(order).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
-        return Ok((page, rows().count().get_result(conn)?));
-    }
-    let rows = || {
-        let published = grains::added_in
-            .le(slices::current_version)
-            .and(grains::removed_in.is_null().or(grains::removed_in.gt(slices::current_version.nullable())));
-        let in_own_draft = slices::primary_id.is_null().and(grains::removed_in.is_null());
-        grains::table
-            .inner_join(slices::table)
-            .filter(in_own_draft.or(slices::primary_id.is_not_null().and(published.assume_not_null())))
-    };
-    let page = rows().order(order).offset(offset).limit(limit).select(COLUMNS).load(conn)?;
-    Ok((page, rows().count().get_result(conn)?))
+/// What the list of all grains offers: there may be millions, so only what an index answers.
+pub const COLUMNS: Columns = Columns {
+    filter: &[ID, SLICE_ID, GRAIN_KEY],
+    sort: &[SLICE_ID],
+    by_default: SLICE_ID.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
+
+/// What the list of one slice's grains offers.
+pub const COLUMNS_OF_SLICE: Columns = Columns {
+    filter: &[ID, GRAIN_KEY],
+    sort: &[ID],
+    by_default: ID.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
+
+const ID: Column = Column::new("id", Kind::Id, "grains.id");
+const SLICE_ID: Column = Column::new("slice_id", Kind::Id, "grains.slice_id");
+const GRAIN_KEY: Column = Column::new("grain_key", Kind::Folded, "grains.grain_key");
+
+/// What a row has in a column of [`COLUMNS`] and [`COLUMNS_OF_SLICE`].
+pub fn position(row: &GrainRow, column: &str) -> Value {
+    Value::Id(if column == SLICE_ID.name { row.slice_id } else { row.id })
 }
 
-/// Grains of one version in id order.
+/// Which rows of a version, in id order.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    /// From the end.
+    pub descending: bool,
+    /// Behind this id.
+    pub behind: Option<Id>,
+    /// So many rows further on.
+    pub offset: i64,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Some rows of a version. Two steps: which rows, from the index alone, then the rows.
 ///
 /// # Errors
 /// What SQL reports.
@@ -491,8 +506,29 @@ pub fn list_at(
     conn: &mut Connection,
     slice_id: Id,
     version: i64,
-    offset: i64,
-    limit: i64,
+    stretch: Stretch,
 ) -> Result<Vec<GrainRow>, StoreError> {
-    Ok(at!(slice_id, version).order(grains::id).offset(offset).limit(limit).select(COLUMNS).load(conn)?)
+    let Stretch { descending, behind, offset, limit } = stretch;
+    let mut rows = at!(slice_id, version).select(grains::row_id).into_boxed();
+    rows = match (behind, descending) {
+        (Some(id), false) => rows.filter(grains::id.gt(id)),
+        (Some(id), true) => rows.filter(grains::id.lt(id)),
+        (None, _) => rows,
+    };
+    rows = if descending { rows.order(grains::id.desc()) } else { rows.order(grains::id.asc()) };
+    let wanted: Vec<i64> = rows.offset(offset).limit(limit).load(conn)?;
+    let mut page: Vec<GrainRow> = Vec::with_capacity(wanted.len());
+    for batch in wanted.chunks(BATCH_ROWS) {
+        page.extend(
+            grains::table
+                .filter(grains::row_id.eq_any(batch.to_vec()))
+                .select(COLUMNS_OF_ROW)
+                .load::<GrainRow>(conn)?,
+        );
+    }
+    page.sort_unstable_by_key(|row| row.id);
+    if descending {
+        page.reverse();
+    }
+    Ok(page)
 }

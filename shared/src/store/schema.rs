@@ -50,6 +50,8 @@ tables! {
         password_changed: Nullable<SqlTime>,
         created_at: SqlTime,
         updated_at: SqlTime,
+        display_name: Text,
+        deleted_at: Nullable<SqlTime>,
     }
     settings (id) {
         id: BigInt,
@@ -120,6 +122,7 @@ tables! {
         last_good_sync: Nullable<SqlTime>,
         created_at: SqlTime,
         updated_at: SqlTime,
+        draft_change: BigInt,
     }
     slice_versions (slice_id, version) {
         slice_id: SqlId,
@@ -196,6 +199,32 @@ tables! {
         updated_at: SqlTime,
         rotation_key: Nullable<Binary>,
     }
+    receipts (slice_id, company_id) {
+        slice_id: SqlId,
+        company_id: SqlId,
+        version: Nullable<BigInt>,
+        inferred: Bool,
+        reported_at: Nullable<SqlTime>,
+        offered: Nullable<BigInt>,
+        error: Text,
+        error_at: Nullable<SqlTime>,
+    }
+    receivers (company_id) {
+        company_id: SqlId,
+        asked_at: SqlTime,
+    }
+    rollbacks (slice_id) {
+        slice_id: SqlId,
+        run: SqlId,
+        version: BigInt,
+        owner: Text,
+        touched_at: SqlTime,
+    }
+    row_counts (name, shard) {
+        name: Text,
+        shard: BigInt,
+        total: BigInt,
+    }
     sync_runs (id) {
         id: SqlId,
         primary_id: SqlId,
@@ -211,6 +240,24 @@ tables! {
         started_at: SqlTime,
         finished_at: Nullable<SqlTime>,
     }
+    tags (id) {
+        id: BigInt,
+        name: Text,
+        description: Text,
+        created_at: SqlTime,
+        updated_at: SqlTime,
+    }
+    slice_tags (slice_id, tag_id) {
+        slice_id: SqlId,
+        tag_id: BigInt,
+    }
+    imports (id) {
+        id: BigInt,
+        source_sha256: Binary,
+        report: Nullable<Text>,
+        started_at: SqlTime,
+        finished_at: Nullable<SqlTime>,
+    }
 }
 
 diesel::joinable!(users -> companies (company_id));
@@ -219,6 +266,7 @@ diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(slice_versions -> slices (slice_id));
 diesel::joinable!(subscriptions -> slices (slice_id));
 diesel::joinable!(grains -> slices (slice_id));
+diesel::joinable!(slice_tags -> tags (tag_id));
 diesel::allow_tables_to_appear_in_same_query!(
     companies,
     users,
@@ -235,5 +283,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     subscriptions,
     activity,
     partners,
+    receipts,
+    receivers,
+    rollbacks,
     sync_runs,
+    tags,
+    slice_tags,
+    imports,
 );

@@ -47,6 +47,7 @@ pub fn find_by_token(
     Ok(sessions::table
         .inner_join(users::table.inner_join(companies::table))
         .filter(sessions::token_sha256.eq(token_sha256))
+        .filter(users::deleted_at.is_null())
         .select((sessions::all_columns, users::all_columns, companies::active))
         .first(conn)
         .optional()?)
@@ -61,6 +62,7 @@ pub fn find_live(conn: &mut Connection, id: Id) -> Result<Option<(UserRow, bool)
         .inner_join(users::table.inner_join(companies::table))
         .filter(sessions::id.eq(id))
         .filter(sessions::ended_at.is_null())
+        .filter(users::deleted_at.is_null())
         .select((users::all_columns, companies::active))
         .first(conn)
         .optional()?)
@@ -82,6 +84,22 @@ pub fn touch(conn: &mut Connection, id: Id, now: Timestamp) -> Result<(), StoreE
 pub fn end_all(conn: &mut Connection, user_id: i64, now: Timestamp) -> Result<(), StoreError> {
     diesel::update(
         sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null()),
+    )
+    .set(sessions::ended_at.eq(now))
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Ends every session of a user but for `kept`.
+///
+/// # Errors
+/// What SQL reports.
+pub fn end_others(conn: &mut Connection, user_id: i64, kept: Id, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(
+        sessions::table
+            .filter(sessions::user_id.eq(user_id))
+            .filter(sessions::id.ne(kept))
+            .filter(sessions::ended_at.is_null()),
     )
     .set(sessions::ended_at.eq(now))
     .execute(conn)?;

@@ -1,8 +1,12 @@
 //! Slices: the unit of subscription, locking and syncing.
 
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 
-use super::schema::{slice_versions, slices, subscriptions};
+use super::count::{self, Counted};
+use super::grain::BATCH_ROWS;
+use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
+use super::schema::{grains, slice_tags, slice_versions, slices, subscriptions, tags};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -40,6 +44,8 @@ pub struct SliceRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Grains that the next version has more than the published one, as it stands.
+    pub draft_change: i64,
 }
 
 /// What a list of slices shows of the published version.
@@ -93,6 +99,16 @@ macro_rules! with_published {
     };
 }
 
+/// `current_version` of a slice that is being deleted: no version has it, so nobody reads anything of the slice.
+const RETIRED: i64 = -1;
+
+/// The slices that there are: those that are being deleted are none.
+macro_rules! living {
+    () => {
+        slices::table.filter(slices::current_version.gt(RETIRED))
+    };
+}
+
 /// Adds a slice. Its version must be added in the same transaction (see [`super::version::insert`]).
 ///
 /// # Errors
@@ -107,7 +123,7 @@ pub fn insert(conn: &mut Connection, row: &SliceRow) -> Result<(), StoreError> {
 /// # Errors
 /// What SQL reports.
 pub fn find(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
-    Ok(slices::table.find(id).first(conn).optional()?)
+    Ok(living!().filter(slices::id.eq(id)).first(conn).optional()?)
 }
 
 /// The slice with this id and its published version.
@@ -127,10 +143,65 @@ pub fn view(conn: &mut Connection, id: Id) -> Result<Option<SliceView>, StoreErr
 /// # Errors
 /// What SQL reports.
 pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow>, StoreError> {
-    Ok(slices::table.filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
+    Ok(living!().filter(slices::name_key.eq(super::company::name_key(name))).first(conn).optional()?)
 }
 
-/// Slices in the order of their names (only those with an active subscription of `subscriber`, if given), and how
+/// What lists of slices offer.
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: true,
+};
+
+const ID: Column = Column::new("id", Kind::Id, "slices.id");
+const NAME: Column = Column::new("name", Kind::Folded, "slices.name_key");
+const LISTED: &[Column] = &[
+    ID,
+    NAME,
+    Column::new("slice_type", Kind::Text, "slices.slice_type"),
+    Column::new("content_hash", Kind::Text, "slice_versions.content_hash"),
+    Column::new("content_count", Kind::Number, "slice_versions.grain_count"),
+    Column::new(
+        "content_date",
+        Kind::Time,
+        "coalesce(slice_versions.content_date, '0001-01-01T00:00:00.000000Z')",
+    ),
+    Column::new("sync_status", Kind::Text, "slices.sync_status"),
+    Column::new(
+        "last_sync_attempt",
+        Kind::Time,
+        "coalesce(slices.last_sync_attempt, '0001-01-01T00:00:00.000000Z')",
+    ),
+    Column::new(
+        "last_good_sync",
+        Kind::Time,
+        "coalesce(slices.last_good_sync, '0001-01-01T00:00:00.000000Z')",
+    ),
+    Column::new("created_at", Kind::Time, "slices.created_at"),
+    Column::new("updated_at", Kind::Time, "slices.updated_at"),
+];
+
+/// What a row has in a column of [`COLUMNS`].
+pub fn position((row, published): &SliceView, column: &str) -> Value {
+    match column {
+        "name" => Value::Text(row.name_key.clone()),
+        "slice_type" => Value::Text(row.slice_type.clone()),
+        "content_hash" => Value::Text(published.content_hash.clone()),
+        "content_count" => Value::Number(published.grain_count),
+        "content_date" => Value::Time(published.content_date.unwrap_or_default()),
+        "sync_status" => Value::Text(row.sync_status.clone()),
+        "last_sync_attempt" => Value::Time(row.last_sync_attempt.unwrap_or_default()),
+        "last_good_sync" => Value::Time(row.last_good_sync.unwrap_or_default()),
+        "created_at" => Value::Time(row.created_at),
+        "updated_at" => Value::Time(row.updated_at),
+        _ => Value::Id(row.id),
+    }
+}
+
+/// A page of slices (only those with an active subscription of `subscriber`, if given, and with these tags), and how
 /// many there are.
 ///
 /// # Errors
@@ -138,24 +209,55 @@ pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<SliceRow
 pub fn list(
     conn: &mut Connection,
     subscriber: Option<Id>,
-    offset: i64,
-    limit: i64,
+    tagged: &Tagged,
+    selection: &Selection,
 ) -> Result<(Vec<SliceView>, i64), StoreError> {
-    let mut rows = with_published!().select((slices::all_columns, PUBLISHED)).into_boxed();
-    let mut all = slices::table.count().into_boxed();
-    if let Some(company) = subscriber {
-        let subscribed = || {
-            subscriptions::table
-                .filter(subscriptions::company_id.eq(company))
-                .filter(subscriptions::active.eq(true))
-                .filter(subscriptions::offered.eq(true))
-                .select(subscriptions::slice_id)
-        };
-        rows = rows.filter(slices::id.eq_any(subscribed()));
-        all = all.filter(slices::id.eq_any(subscribed()));
+    macro_rules! query {
+        ($select:expr) => {{
+            let mut query = with_published!().select($select).into_boxed();
+            if let Some(company) = subscriber {
+                query = query.filter(slices::id.eq_any(subscribed_by(company)));
+            }
+            if !tagged.any.is_empty() {
+                query = query.filter(slices::id.eq_any(with_tag(tagged.any.clone())));
+            }
+            for name in &tagged.all {
+                query = query.filter(slices::id.eq_any(with_tag(vec![name.clone()])));
+            }
+            query
+        }};
     }
-    let page = rows.order((slices::name_key, slices::id)).offset(offset).limit(limit).load(conn)?;
-    Ok((page, all.get_result(conn)?))
+    let page = page_of!(query!((slices::all_columns, PUBLISHED)), selection).load(conn)?;
+    let is_all = subscriber.is_none() && tagged.any.is_empty() && tagged.all.is_empty();
+    let total = if is_all && selection.filter.is_empty() {
+        count::of(conn, Counted::Slices)?
+    } else {
+        all_of!(query!(count_star()), selection).get_result(conn)?
+    };
+    Ok((page, total))
+}
+
+/// Every slice in id order (only those with an active subscription of `subscriber`, if given) with the number of
+/// grains in its published version.
+///
+/// # Errors
+/// What SQL reports.
+pub fn sizes(conn: &mut Connection, subscriber: Option<Id>) -> Result<Vec<(SliceRow, i64)>, StoreError> {
+    let mut query = with_published!().select((slices::all_columns, slice_versions::grain_count)).into_boxed();
+    if let Some(company) = subscriber {
+        query = query.filter(slices::id.eq_any(subscribed_by(company)));
+    }
+    Ok(query.order(slices::id).load(conn)?)
+}
+
+/// Ids of slices to which a company actively subscribes.
+#[diesel::dsl::auto_type]
+fn subscribed_by(company: Id) -> _ {
+    subscriptions::table
+        .filter(subscriptions::company_id.eq(company))
+        .filter(subscriptions::active.eq(true))
+        .filter(subscriptions::offered.eq(true))
+        .select(subscriptions::slice_id)
 }
 
 /// Takes the row for writing until the transaction ends: on PostgreSQL two editors of one draft queue here.
@@ -165,8 +267,10 @@ pub fn list(
 pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<SliceRow>, StoreError> {
     match conn {
         // BEGIN IMMEDIATE has locked out every other writer.
-        Connection::Sqlite(conn) => Ok(slices::table.find(id).first(conn).optional()?),
-        Connection::Postgres(conn) => Ok(slices::table.find(id).for_update().first(conn).optional()?),
+        Connection::Sqlite(conn) => Ok(living!().filter(slices::id.eq(id)).first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(living!().filter(slices::id.eq(id)).for_update().first(conn).optional()?)
+        }
     }
 }
 
@@ -204,9 +308,23 @@ pub fn switch(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let switched = diesel::update(slices::table.find(id).filter(slices::current_version.eq(from)))
-        .set((slices::current_version.eq(version), slices::updated_at.eq(now)))
+        .set((
+            slices::current_version.eq(version),
+            slices::draft_change.eq(0_i64),
+            slices::updated_at.eq(now),
+        ))
         .execute(conn)?;
     Ok(switched == 1)
+}
+
+/// Notes that the next version has `by` grains more.
+pub(super) fn change_draft(conn: &mut Connection, id: Id, by: i64) -> Result<(), StoreError> {
+    if by != 0 {
+        diesel::update(slices::table.find(id))
+            .set(slices::draft_change.eq(slices::draft_change + by))
+            .execute(conn)?;
+    }
+    Ok(())
 }
 
 /// Notes the outcome of a sync attempt on a secondary.
@@ -258,4 +376,102 @@ pub fn rename(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Which tags the slices of a list must have.
+#[derive(Debug, Clone, Default)]
+pub struct Tagged {
+    /// At least one of these, if any is named.
+    pub any: Vec<String>,
+    /// Every one of these.
+    pub all: Vec<String>,
+}
+
+/// Ids of slices that have one of these tags.
+#[diesel::dsl::auto_type]
+fn with_tag(names: Vec<String>) -> _ {
+    slice_tags::table.inner_join(tags::table).filter(tags::name.eq_any(names)).select(slice_tags::slice_id)
+}
+
+/// Slices that have a tag, in the order of their names.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_tag(conn: &mut Connection, tag_id: i64) -> Result<Vec<SliceView>, StoreError> {
+    let with_tag = slice_tags::table.filter(slice_tags::tag_id.eq(tag_id)).select(slice_tags::slice_id);
+    Ok(with_published!()
+        .filter(slices::id.eq_any(with_tag))
+        .select((slices::all_columns, PUBLISHED))
+        .order((slices::name_key, slices::id))
+        .load(conn)?)
+}
+
+/// Takes a slice, whose row is held, out of everybody's sight and frees its name. [`purge`] removes what it holds.
+///
+/// # Errors
+/// What SQL reports.
+pub fn retire(conn: &mut Connection, id: Id, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(slices::table.find(id))
+        .set((
+            slices::current_version.eq(RETIRED),
+            // No name ends with a line end.
+            slices::name_key.eq(format!("deleted {id}\n")),
+            slices::allow_sync.eq(false),
+            slices::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Slices that are retired and not gone yet.
+///
+/// # Errors
+/// What SQL reports.
+pub fn retired(conn: &mut Connection) -> Result<Vec<Id>, StoreError> {
+    Ok(slices::table
+        .filter(slices::current_version.eq(RETIRED))
+        .order(slices::id)
+        .select(slices::id)
+        .load(conn)?)
+}
+
+/// Removes some of the grains of a retired slice, `rows` and about `bytes` of payload at most, and with the last of them
+/// the slice; `true` when it is gone.
+///
+/// # Errors
+/// What SQL reports.
+pub fn purge(conn: &mut Connection, id: Id, rows: i64, bytes: i64) -> Result<bool, StoreError> {
+    // Somebody else may have removed the last of it, and a new slice may have its id.
+    let retired = slices::table.find(id).filter(slices::current_version.eq(RETIRED)).select(slices::id);
+    let held: Option<Id> = match conn {
+        Connection::Sqlite(conn) => retired.first(conn).optional()?,
+        Connection::Postgres(conn) => retired.for_update().first(conn).optional()?,
+    };
+    if held.is_none() {
+        return Ok(true);
+    }
+    let found: Vec<(i64, i64)> = grains::table
+        .filter(grains::slice_id.eq(id))
+        .select((grains::row_id, grains::payload_bytes))
+        .limit(rows)
+        .load(conn)?;
+    if found.is_empty() {
+        // With its versions and metadata.
+        diesel::delete(slices::table.find(id)).execute(conn)?;
+        return Ok(true);
+    }
+    let mut total = 0_i64;
+    let some: Vec<i64> = found
+        .into_iter()
+        .take_while(|(_row, size)| {
+            let is_first = total == 0;
+            total = total.saturating_add((*size).max(1));
+            is_first || total <= bytes
+        })
+        .map(|(row, _size)| row)
+        .collect();
+    for batch in some.chunks(BATCH_ROWS) {
+        diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
+    }
+    Ok(false)
 }

@@ -2,6 +2,8 @@
 
 use diesel::prelude::*;
 
+use super::count::{self, Counted};
+use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::subscriptions;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -83,25 +85,66 @@ pub fn find_pair(
         .optional()?)
 }
 
-/// Subscriptions by name, only those of `company` if given, and how many there are.
+/// What lists of subscriptions offer.
+pub const COLUMNS: Columns = Columns {
+    filter: LISTED,
+    sort: LISTED,
+    by_default: NAME.ascending(),
+    unique: ID,
+    includes: &[],
+    tagged: false,
+};
+
+const ID: Column = Column::new("sub_id", Kind::Id, "subscriptions.id");
+const NAME: Column = Column::new("name", Kind::Folded, "subscriptions.name_key");
+const LISTED: &[Column] = &[
+    ID,
+    NAME,
+    Column::new("slice_id", Kind::Id, "subscriptions.slice_id"),
+    Column::new("company_id", Kind::Id, "subscriptions.company_id"),
+    Column::new("description", Kind::Text, "subscriptions.description"),
+    Column::new("active", Kind::Bool, "(subscriptions.active AND subscriptions.offered)"),
+    Column::new("created_at", Kind::Time, "subscriptions.created_at"),
+    Column::new("updated_at", Kind::Time, "subscriptions.updated_at"),
+];
+
+/// What a row has in a column of [`COLUMNS`].
+pub fn position(row: &SubscriptionRow, column: &str) -> Value {
+    match column {
+        "name" => Value::Text(row.name_key.clone()),
+        "slice_id" => Value::Id(row.slice_id),
+        "company_id" => Value::Id(row.company_id),
+        "description" => Value::Text(row.description.clone()),
+        "active" => Value::Bool(row.is_live()),
+        "created_at" => Value::Time(row.created_at),
+        "updated_at" => Value::Time(row.updated_at),
+        _ => Value::Id(row.id),
+    }
+}
+
+/// A page of subscriptions, only those of `company` if given, and how many there are.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn list(
     conn: &mut Connection,
     company: Option<Id>,
-    offset: i64,
-    limit: i64,
+    selection: &Selection,
 ) -> Result<(Vec<SubscriptionRow>, i64), StoreError> {
-    let mut rows = subscriptions::table.into_boxed();
-    let mut all = subscriptions::table.count().into_boxed();
-    if let Some(id) = company {
-        rows = rows.filter(subscriptions::company_id.eq(id));
-        all = all.filter(subscriptions::company_id.eq(id));
-    }
-    let page =
-        rows.order((subscriptions::name_key, subscriptions::id)).offset(offset).limit(limit).load(conn)?;
-    Ok((page, all.get_result(conn)?))
+    let query = || {
+        let query = subscriptions::table.into_boxed();
+        match company {
+            Some(id) => query.filter(subscriptions::company_id.eq(id)),
+            None => query,
+        }
+    };
+    let page = page_of!(query(), selection).load(conn)?;
+    let total = if company.is_none() && selection.filter.is_empty() {
+        count::of(conn, Counted::Subscriptions)?
+    } else {
+        all_of!(query(), selection).count().get_result(conn)?
+    };
+    Ok((page, total))
 }
 
 /// Every subscription of a company, active or not, in a stable order.
@@ -133,6 +176,37 @@ pub fn companies_of_slice(conn: &mut Connection, slice_id: Id) -> Result<Vec<Id>
 /// What SQL reports.
 pub fn grants(conn: &mut Connection, slice_id: Id, company_id: Id) -> Result<bool, StoreError> {
     Ok(find_pair(conn, slice_id, company_id)?.is_some_and(|row| row.is_live()))
+}
+
+/// Takes the row for writing until the transaction ends.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_for_update(conn: &mut Connection, id: Id) -> Result<Option<SubscriptionRow>, StoreError> {
+    match conn {
+        // BEGIN IMMEDIATE has locked out every other writer.
+        Connection::Sqlite(conn) => Ok(subscriptions::table.find(id).first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(subscriptions::table.find(id).for_update().first(conn).optional()?)
+        }
+    }
+}
+
+/// Writes name, description and the own side's switch.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the name exists.
+pub fn update(conn: &mut Connection, row: &SubscriptionRow) -> Result<(), StoreError> {
+    diesel::update(subscriptions::table.find(row.id))
+        .set((
+            subscriptions::name.eq(&row.name),
+            subscriptions::name_key.eq(&row.name_key),
+            subscriptions::description.eq(&row.description),
+            subscriptions::active.eq(row.active),
+            subscriptions::updated_at.eq(row.updated_at),
+        ))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Switches a subscription on or off.

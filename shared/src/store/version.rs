@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::list::{Column, Columns, Kind, Order, Selection, Value, all_of, page_of};
 use super::schema::slice_versions;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -72,4 +73,41 @@ pub fn set_source(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// What lists of versions offer.
+pub const COLUMNS: Columns = Columns {
+    filter: &[NUMBER],
+    sort: &[NUMBER],
+    by_default: Order { column: NUMBER, descending: true },
+    unique: NUMBER,
+    includes: &[],
+    tagged: false,
+};
+
+const NUMBER: Column = Column::new("number", Kind::Number, "slice_versions.version");
+
+/// What a row has in a column of [`COLUMNS`].
+pub fn position(row: &VersionRow, _number: &str) -> Value {
+    Value::Number(row.version)
+}
+
+/// A page of published versions, and how many there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn published(
+    conn: &mut Connection,
+    slice_id: Id,
+    selection: &Selection,
+) -> Result<(Vec<VersionRow>, i64), StoreError> {
+    // Version 0 is the slice just made: nobody published it.
+    let rows = || {
+        slice_versions::table
+            .filter(slice_versions::slice_id.eq(slice_id))
+            .filter(slice_versions::content_date.is_not_null())
+            .into_boxed()
+    };
+    let page = page_of!(rows(), selection).load(conn)?;
+    Ok((page, all_of!(rows(), selection).count().get_result(conn)?))
 }

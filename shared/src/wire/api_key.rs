@@ -1,12 +1,12 @@
-//! `POST /v1/apikey` (mint), `GET` (metadata), `DELETE` (revoke); on a secondary `POST /v1/servers` (connect).
+//! `POST /v1/apikey` (mint), `GET` (metadata), `DELETE` (revoke).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Id, Timestamp};
-use crate::crypto::Secret;
 
 /// A minted key, shown once.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct ApiKey {
     /// The primary's server id: the company under which a secondary stores the key.
     pub primary_id: Id,
@@ -28,15 +28,16 @@ pub struct ApiKey {
 pub const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 60 * 60;
 
 /// Body of `POST /v1/apikey`; the reference's has none. The header `Idempotency-Key` belongs to it.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct MintRequest {
     /// Seconds that the key before stays good, unless the new one logs in earlier; 0, the default: it dies at once.
+    #[serde(default)]
+    #[schema(maximum = 2_592_000)]
     pub overlap_seconds: u32,
 }
 
 /// What may be told of a key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiKeyInfo {
     /// The uuid in the sync user's name.
     pub key_id: Id,
@@ -71,21 +72,4 @@ pub struct ApiKeyInfo {
     /// `superseded` or `revoked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_why: Option<String>,
-}
-
-/// Body of `POST /v1/servers` on a secondary: log in there, mint a key, store and prove it.
-#[derive(Debug, Deserialize)]
-pub struct Connect {
-    /// Base URL of the primary.
-    #[serde(default)]
-    pub url: String,
-    /// Company admin at the primary.
-    #[serde(default)]
-    pub username: String,
-    /// His password there; used once, never stored.
-    #[serde(default)]
-    pub password: Secret,
-    /// The primary is known here under another address, and has really moved.
-    #[serde(default)]
-    pub moved: bool,
 }

@@ -1,19 +1,23 @@
 //! `POST /login`, `POST /synclogin`, `GET /refresh/:token`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::crypto::Secret;
 
 /// Body of a login: a user name with its password, or an api-key. A non-empty key wins, as in the reference.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct Login {
     /// User name.
+    #[serde(default)]
     pub username: String,
     /// Its password.
+    #[schema(value_type = String)]
+    #[serde(default)]
     pub password: Secret,
     /// The api-key; `sync_api_key` is accepted too.
-    #[serde(rename = "sync-api-key", alias = "sync_api_key")]
+    #[serde(default, rename = "sync-api-key", alias = "sync_api_key")]
+    #[schema(value_type = String)]
     pub sync_api_key: Secret,
 }
 
@@ -35,7 +39,7 @@ pub struct KeyLogin<'a> {
 }
 
 /// Answer to a login.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct AuthToken {
     /// JWT for `Authorization: Bearer`.
     pub token: String,
@@ -46,7 +50,7 @@ pub struct AuthToken {
 }
 
 /// Answer to a refresh.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct RefreshedToken {
     /// JWT for `Authorization: Bearer`.
     pub token: String,

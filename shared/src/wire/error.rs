@@ -1,9 +1,10 @@
 //! The body of every error answer (design D1).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `{"message": …, "code": "…", "request_id": "…"}`; the reference sends `message` only.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// A sentence, or for a body that breaks several rules a sentence each.
     pub message: Message,
@@ -16,7 +17,7 @@ pub struct ErrorBody {
 }
 
 /// One sentence or several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Message {
     /// One.

@@ -3,6 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// A UUID: lower-case and hyphenated going out; coming in also upper-case, in braces or as 32 hex digits
@@ -30,6 +33,19 @@ impl Id {
         self.0.as_bytes()
     }
 }
+
+impl PartialSchema for Id {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .format(Some(SchemaFormat::Custom("uuid".to_owned())))
+            .examples(["2bea8308-1840-4802-ad38-72b53e31594c"])
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Id {}
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,9 +1,10 @@
 //! Lists: `{"data": […] | null, "paging": {…}}`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A page of a list.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     /// `null` when empty, except where the reference sends `[]`.
     pub data: Option<Vec<T>>,
@@ -12,7 +13,7 @@ pub struct Page<T> {
 }
 
 /// Where a page stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Paging {
     /// From 1.
     pub page_number: i64,
@@ -20,6 +21,9 @@ pub struct Paging {
     pub page_size: i64,
     /// Rows in all pages.
     pub items_total: i64,
+    /// Where the next page begins, for the query's `next`; absent on the last page. Not sent by the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 impl<T> Page<T> {

@@ -1,6 +1,7 @@
 //! `GET /server`: who answers here.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Id;
 
@@ -8,7 +9,7 @@ use super::Id;
 pub const SYNC_2: &str = "sync-2";
 
 /// Whether a node publishes or receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerRole {
     /// Publishes; never calls out.
@@ -34,7 +35,7 @@ impl std::fmt::Display for ServerRole {
 }
 
 /// The answer: the reference's two members and ours.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Server {
     /// The company that owns the node.
     #[serde(rename = "server-id")]

@@ -6,6 +6,7 @@
 //! of all grains, of which the caller asks for the missing ones by `POST /v1/sync/slices/:id/grains`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::slice::MetadataPair;
 use super::{Id, Timestamp};
@@ -83,7 +84,6 @@ pub struct FeedGrain {
 
 /// What the caller of the feed has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
 pub struct FeedQuery {
     /// Version to send; the published one if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ pub struct FeedQuery {
 }
 
 /// Body of `POST /v1/sync/slices/:id/grains`; the answer is `grain` lines and `end`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WantedGrains {
     /// Of which version.
     pub version: i64,

@@ -2,6 +2,9 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What the reference sends for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -38,6 +41,18 @@ impl Timestamp {
     }
 }
 
+impl Default for Timestamp {
+    /// What the reference sends for "never".
+    fn default() -> Self {
+        Self(
+            chrono::NaiveDate::from_ymd_opt(1, 1, 1)
+                .unwrap_or_default()
+                .and_time(chrono::NaiveTime::MIN)
+                .and_utc(),
+        )
+    }
+}
+
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let whole = self.0.format("%Y-%m-%dT%H:%M:%S");
@@ -47,6 +62,19 @@ impl std::fmt::Display for Timestamp {
         }
     }
 }
+
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .examples(["2026-11-21T19:02:33.334925Z"])
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Timestamp {}
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

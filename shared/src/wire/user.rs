@@ -1,7 +1,9 @@
 //! Users: logins on one node.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::patch::Patch;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
 
@@ -16,6 +18,8 @@ pub enum Role {
     CompanyAdmin,
     /// 200: the machine user of a company.
     Sync,
+    /// 300: an ordinary user; its own row and nothing else.
+    User,
 }
 
 impl Role {
@@ -26,12 +30,24 @@ impl Role {
             Self::Admin => 110,
             Self::CompanyAdmin => 120,
             Self::Sync => 200,
+            Self::User => 300,
+        }
+    }
+
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::SuperAdmin => "super admins",
+            Self::Admin => "admins",
+            Self::CompanyAdmin => "company admins",
+            Self::Sync => "machines",
+            Self::User => "users",
         }
     }
 
     /// `None` for a number that is no role.
     pub fn from_number(number: i64) -> Option<Self> {
-        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync]
+        [Self::SuperAdmin, Self::Admin, Self::CompanyAdmin, Self::Sync, Self::User]
             .into_iter()
             .find(|role| role.number() == number)
     }
@@ -43,7 +59,7 @@ impl Role {
 }
 
 /// A user; never with password or token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
     /// Local to the node.
     pub id: i64,
@@ -51,6 +67,9 @@ pub struct User {
     pub first_name: String,
     /// Family name.
     pub last_name: String,
+    /// What the user wants to be called; absent if nothing. Not known to the reference.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
     /// Unique ignoring case.
     pub username: String,
     /// Unique ignoring case.
@@ -62,64 +81,104 @@ pub struct User {
     pub active: bool,
     /// Last login with a password.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub last_login: Option<Timestamp>,
     /// Last change of the password.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub password_changed: Option<Timestamp>,
-    /// 100, 110, 120 or 200.
+    /// 100, 110, 120, 200 or 300.
     pub role: i64,
     /// Whom it belongs to.
     pub company_id: Id,
     /// When the row was made.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
     /// When it last changed.
     #[serde(with = "never")]
+    #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
 }
 
 /// Body of `POST /v1/users`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateUser {
     /// Required.
+    #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 255)]
     pub first_name: String,
     /// Required.
+    #[serde(default)]
+    #[schema(required = true, min_length = 1, max_length = 255)]
     pub last_name: String,
-    /// At least 3 characters of `A-Z a-z 0-9 _ ~ . -`.
+    /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`.
+    #[serde(default)]
+    #[schema(required = true, pattern = "^[A-Za-z0-9_~.-]{1,30}$")]
     pub username: String,
     /// See the password policy.
+    #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub password: Secret,
     /// The same again.
+    #[serde(default)]
+    #[schema(value_type = String, required = true, min_length = 8)]
     pub password_confirm: Secret,
     /// Required.
+    #[serde(default)]
+    #[schema(required = true, pattern = "^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}[.][A-Za-z]{2,20}$")]
     pub email: String,
     /// May be empty.
+    #[serde(default)]
     pub phone: String,
+    /// May be empty.
+    #[serde(default)]
+    pub display_name: String,
     /// The caller's own, unless he is staff.
+    #[serde(default)]
+    #[schema(required = true)]
     pub company_id: Id,
-    /// 100, 110, 120 or 200; must be weaker than the caller's.
+    /// 100, 110, 120, 200 or 300; must be weaker than the caller's.
+    #[serde(default)]
+    #[schema(required = true, minimum = 100, maximum = 300)]
     pub role: i64,
     /// The reference creates users active whatever this says; so do we unless it is `false`.
     pub active: Option<bool>,
 }
 
 /// Body of `PATCH /v1/users/:id`: what is absent stays.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateUser {
     /// At least 2 characters.
-    pub first_name: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 2, max_length = 255)]
+    pub first_name: Patch<String>,
     /// At least 2 characters.
-    pub last_name: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = String, required = false, min_length = 2, max_length = 255)]
+    pub last_name: Patch<String>,
     /// Unique ignoring case.
-    pub email: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = String, required = false, pattern = "^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}[.][A-Za-z]{2,20}$")]
+    pub email: Patch<String>,
     /// May be empty.
-    pub phone: Option<String>,
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub phone: Patch<String>,
+    /// May be empty.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub display_name: Patch<String>,
     /// Whether it may log in; staff only.
-    pub active: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = bool, required = false)]
+    pub active: Patch<bool>,
     /// Not writable here.
-    pub role: Option<serde_json::Value>,
+    #[schema(ignore)]
+    #[serde(default)]
+    pub role: Patch<serde_json::Value>,
     /// Not writable here.
-    pub company_id: Option<serde_json::Value>,
+    #[schema(ignore)]
+    #[serde(default)]
+    pub company_id: Patch<serde_json::Value>,
 }

@@ -21,8 +21,8 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, paging).await?)
+    let list = Query::of(&request)?.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, list).await?)
 }
 
 pub(super) async fn view(
@@ -31,6 +31,18 @@ pub(super) async fn view(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let id = id.parse().map_err(|_not_a_number| Error::BadRequest("invalid activity id".to_owned()))?;
-    reply::ok(&request, &service::view(&node, &who, id).await?)
+    reply::ok(&request, &service::view(&node, &who, number(&id)?).await?)
+}
+
+pub(super) async fn delete(
+    id: web::Path<String>,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    service::delete(&node, &who, number(&id)?).await?;
+    Ok(reply::done())
+}
+
+fn number(text: &str) -> Result<i64, Error> {
+    text.parse().map_err(|_not_a_number| Error::BadRequest("invalid activity id".to_owned()))
 }

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::node::permission::Action;
 use crate::node::query::{Query, path_id};
 use crate::node::service::company as service;
 use crate::node::{Error, Node, Principal, body, reply};
@@ -22,8 +23,8 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, paging).await?)
+    let list = Query::of(&request)?.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, list).await?)
 }
 
 pub(super) async fn view(
@@ -47,9 +48,9 @@ pub async fn update(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let id = path_id(&id, "company")?;
-    let body: UpdateCompany = body::read(&request, payload, body::SMALL).await?;
-    if body.sync_api_key.as_ref().is_some_and(|key| !key.is_empty()) {
-        who.require_company(id)?;
+    let body: UpdateCompany = body::read_patch(&request, payload, body::SMALL).await?;
+    if body.sync_api_key.value().is_some_and(|key| !key.is_empty()) {
+        node.permit(&who, Action::UpdateCompany)?.admits_company(id)?;
         return Err(Error::ForbiddenMember("sync_api_key"));
     }
     reply::ok(&request, &service::update(&node, &who, id, body).await?)

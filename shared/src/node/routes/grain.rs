@@ -25,7 +25,8 @@ pub(super) async fn list(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let query = Query::of(&request)?;
-    reply::ok(&request, &service::list(&node, &who, query.paging(), query.flag("payload")).await?)
+    let list = query.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, list, query.flag("payload")).await?)
 }
 
 pub(super) async fn list_by_slice(
@@ -35,10 +36,8 @@ pub(super) async fn list_by_slice(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let (id, query) = (path_id(&id, "slice")?, Query::of(&request)?);
-    reply::ok(
-        &request,
-        &service::list_by_slice(&node, &who, id, query.paging(), query.flag("payload")).await?,
-    )
+    let list = query.list(&service::COLUMNS_OF_SLICE)?;
+    reply::ok(&request, &service::list_by_slice(&node, &who, id, list, query.flag("payload")).await?)
 }
 
 pub(super) async fn view(

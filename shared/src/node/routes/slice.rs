@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::node::query::{Query, path_id};
-use crate::node::service::{publish, slice as service};
+use crate::node::service::{publish, slice as service, slice_edit, tag};
 use crate::node::{Error, Node, Principal, body, reply};
 
 pub(super) async fn create(
@@ -21,8 +21,11 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, paging).await?)
+    let query = Query::of(&request)?;
+    let list = query.list(&service::COLUMNS)?;
+    let tagged =
+        service::Tagged { any: tag::names(query.items("tags"))?, all: tag::names(query.items("tags-all"))? };
+    reply::ok(&request, &service::list(&node, &who, list, tagged).await?)
 }
 
 pub(super) async fn view(
@@ -76,5 +79,29 @@ pub(super) async fn unlock(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     service::unlock(&node, &who, path_id(&id, "slice")?).await?;
+    Ok(reply::done())
+}
+
+pub(super) async fn update(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "slice")?;
+    let body = body::read_patch(&request, payload, body::MEDIUM).await?;
+    reply::ok(&request, &slice_edit::update(&node, &who, id, body).await?)
+}
+
+pub(super) async fn delete(
+    id: web::Path<String>,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "slice")?;
+    // A task of its own: it goes on when the caller hangs up.
+    let task = tokio::spawn(async move { slice_edit::delete(&node, &who, id).await });
+    task.await.map_err(|error| Error::Internal(error.to_string()))??;
     Ok(reply::done())
 }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::node::query::{Query, path_id};
 use crate::node::service::subscription as service;
 use crate::node::{Error, Node, Principal, body, reply};
+use crate::wire::subscription::{PutSubscription, UpdateSubscription};
 
 pub(super) async fn create(
     request: HttpRequest,
@@ -21,8 +22,8 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, None, paging).await?)
+    let list = Query::of(&request)?.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, None, list).await?)
 }
 
 pub(super) async fn list_of_company(
@@ -31,8 +32,8 @@ pub(super) async fn list_of_company(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let (id, paging) = (path_id(&id, "company")?, Query::of(&request)?.paging());
-    reply::ok(&request, &service::list(&node, &who, Some(id), paging).await?)
+    let (id, list) = (path_id(&id, "company")?, Query::of(&request)?.list(&service::COLUMNS)?);
+    reply::ok(&request, &service::list(&node, &who, Some(id), list).await?)
 }
 
 pub(super) async fn view(
@@ -62,6 +63,31 @@ pub(super) async fn view_pair(
     let (company, slice) = path.into_inner();
     let (company, slice) = (path_id(&company, "company")?, path_id(&slice, "slice")?);
     reply::ok(&request, &service::view_pair(&node, &who, company, slice).await?)
+}
+
+/// `PUT`: the reference wants all three ids in the body.
+pub(super) async fn replace(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "subscription")?;
+    let body: PutSubscription = body::read(&request, payload, body::SMALL).await?;
+    reply::ok(&request, &service::update(&node, &who, id, body.into()).await?)
+}
+
+pub(super) async fn update(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    who: Principal,
+) -> Result<HttpResponse, Error> {
+    let id = path_id(&id, "subscription")?;
+    let body: UpdateSubscription = body::read_patch(&request, payload, body::SMALL).await?;
+    reply::ok(&request, &service::update(&node, &who, id, body).await?)
 }
 
 pub(super) async fn delete(

@@ -29,8 +29,8 @@ pub(super) async fn list(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let paging = Query::of(&request)?.paging();
-    reply::ok(&request, &service::list(&node, &who, paging).await?)
+    let list = Query::of(&request)?.list(&service::COLUMNS)?;
+    reply::ok(&request, &service::list(&node, &who, list).await?)
 }
 
 pub(super) async fn view(
@@ -50,7 +50,7 @@ pub(super) async fn update(
     who: Principal,
 ) -> Result<HttpResponse, Error> {
     let id = number(&id)?;
-    let body = body::read(&request, payload, body::SMALL).await?;
+    let body = body::read_patch(&request, payload, body::SMALL).await?;
     reply::ok(&request, &service::update(&node, &who, id, body).await?)
 }
 
@@ -63,6 +63,6 @@ pub(super) async fn delete(
     Ok(reply::done())
 }
 
-fn number(text: &str) -> Result<i64, Error> {
+pub(super) fn number(text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_not_a_number| Error::BadRequest("invalid user id".to_owned()))
 }

@@ -11,13 +11,13 @@ use crate::crypto::api_key::{Credential, secret_sha256};
 use crate::crypto::retry::Retry;
 use crate::failpoint::{Failpoint, reach};
 use crate::node::auth::accepts;
+use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::api_key::ApiKeyRow;
 use crate::store::mint_reply::MintReplyRow;
 use crate::store::user::{NewUser, login_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::api_key::{ApiKey, ApiKeyInfo, MAX_OVERLAP_SECONDS};
-use crate::wire::server::ServerRole;
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
 
@@ -43,10 +43,10 @@ pub struct Mint {
 /// [`Error::WrongServerRole`] on a secondary; [`Error::Forbidden`] for a machine, unless it asks for both an
 /// Idempotency-Key and an overlap, so that no fault can leave it without a key; as [`mint_for`].
 pub async fn mint(node: &Node, who: &Principal, mint: Mint) -> Result<ApiKey, Error> {
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::MintApiKey)?;
     let is_safe_rotation = mint.idempotency_key.is_some() && mint.overlap_seconds > 0;
-    if !(who.key_id.is_some() && is_safe_rotation) {
-        who.require_company_admin()?;
+    if who.role == Role::Sync && !is_safe_rotation {
+        return Err(Error::Forbidden);
     }
     let caller = Caller { user_id: who.user_id, key_id: who.key_id };
     mint_as(node, who.company_id, Some(caller), who.username.clone(), mint).await
@@ -295,6 +295,7 @@ fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timesta
             role: Role::Sync.number(),
             created_at: now,
             updated_at: now,
+            display_name: String::new(),
         },
     )?;
     Ok(user.id)
@@ -305,8 +306,7 @@ fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timesta
 /// # Errors
 /// [`Error::WrongServerRole`] on a secondary, [`Error::Forbidden`] for a machine.
 pub async fn list(node: &Node, who: &Principal) -> Result<Vec<ApiKeyInfo>, Error> {
-    node.require_role(ServerRole::Primary)?;
-    who.require_company_admin()?;
+    node.permit(who, Action::ListApiKeys)?;
     list_for(node, Some(who.company_id)).await
 }
 
@@ -325,8 +325,7 @@ pub async fn list_for(node: &Node, company_id: Option<Id>) -> Result<Vec<ApiKeyI
 /// # Errors
 /// As [`list`].
 pub async fn revoke(node: &Node, who: &Principal) -> Result<usize, Error> {
-    node.require_role(ServerRole::Primary)?;
-    who.require_company_admin()?;
+    node.permit(who, Action::RevokeApiKeys)?;
     revoke_for(node, who.company_id, &who.username).await
 }
 

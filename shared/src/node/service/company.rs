@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 
 use crate::node::body::{Rules, indexable, no_nul};
-use crate::node::query::offset;
+use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::{CompanyRow, name_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::Id;
 use crate::wire::company::{Company, CreateCompany, UpdateCompany};
-use crate::wire::page::{Page, Paging};
+use crate::wire::page::Page;
 use crate::wire::server::ServerRole;
+use crate::wire::user::User;
+
+pub use crate::store::company::COLUMNS;
 
 const MISSING: Error = Error::NotFound("Company does not exist.");
 
@@ -20,7 +24,7 @@ const MISSING: Error = Error::NotFound("Company does not exist.");
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::Conflict`].
 pub async fn create(node: &Node, who: &Principal, body: CreateCompany) -> Result<Company, Error> {
     let row = new_row(node, &body)?;
-    who.require_staff()?;
+    node.permit(who, Action::CreateCompany)?;
     insert(node, row).await
 }
 
@@ -82,15 +86,13 @@ fn refuse_taken(conn: &mut Connection, row: &CompanyRow) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Forbidden`] for another's, [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Company, Error> {
-    who.require_company(id)?;
+    node.permit(who, Action::ViewCompany)?.admits_company(id)?;
     node.store
         .read(move |conn| {
             let row = store::company::find(conn, id)?.ok_or(MISSING)?;
-            let mut company = embed(conn, vec![row])?.pop().ok_or(MISSING)?;
-            let (users, _total) = store::user::list(conn, Some(id), 0, i64::from(u16::MAX))?;
-            company.users =
-                (!users.is_empty()).then(|| users.into_iter().map(super::user::to_wire).collect());
-            Ok(company)
+            let mut companies = embed(conn, vec![row])?;
+            embed_users(conn, &mut companies)?;
+            companies.pop().ok_or(MISSING)
         })
         .await
 }
@@ -99,14 +101,18 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Company, Error
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine.
-pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<Company>, Error> {
-    who.require_company_admin()?;
-    let scope = who.scope();
+pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<Company>, Error> {
+    let scope = node.permit(who, Action::ListCompanies)?.company();
     node.store
         .read(move |conn| {
-            let (rows, total) = store::company::list(conn, scope, offset(&paging), paging.page_size)?;
-            paging.items_total = total;
-            Ok(Page::new(embed(conn, rows)?, paging))
+            let (rows, total) = store::company::list(conn, scope, &list.selection)?;
+            list.page(rows, total, store::company::position, |rows| {
+                let mut companies = embed(conn, rows)?;
+                if list.includes("users") {
+                    embed_users(conn, &mut companies)?;
+                }
+                Ok(companies)
+            })
         })
         .await
 }
@@ -117,23 +123,23 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::ForbiddenMember`], [`Error::NotFound`], [`Error::Conflict`].
 pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -> Result<Company, Error> {
     let mut rules = Rules::default();
-    if let Some(name) = body.name.as_deref().filter(|name| !name.is_empty()) {
-        rules.name("Name", name.trim(), 3);
-    }
+    rules.patched_name("Name", &body.name, 3);
+    rules.not_null("Active", &body.active);
+    rules.not_null("SyncAPIKey", &body.sync_api_key);
     rules.check()?;
-    who.require_company(id)?;
+    node.permit(who, Action::UpdateCompany)?.admits_company(id)?;
     if body.sync_user_id.is_some() {
         return Err(Error::ForbiddenMember("sync_user_id"));
     }
     // A tenant that could switch itself on would undo what staff switched off.
-    if body.active.is_some() && !who.role.is_staff() {
-        return Err(Error::ForbiddenMember("active"));
+    if body.active.is_some() {
+        who.may(Action::SwitchCompany).map_err(|_forbidden| Error::ForbiddenMember("active"))?;
     }
     // On a secondary the address is where a key is sent.
     if body.sync_addr.is_some() && node.server.server_role == ServerRole::Secondary {
-        who.require_staff()?;
+        who.may(Action::PlacePrimary)?;
     }
-    if body.active == Some(false) && id == node.server_id() {
+    if body.active.value() == Some(&false) && id == node.server_id() {
         return Err(Error::Conflict(
             "this company owns the server: switched off, it would lock everybody out".to_owned(),
         ));
@@ -142,18 +148,15 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
     node.store
         .write(move |conn| {
             let mut row = store::company::find_for_update(conn, id)?.ok_or(MISSING)?;
-            if let Some(name) = body.name.filter(|name| !name.is_empty()) {
-                no_nul("Name", &name)?;
+            if let Some(name) = body.name.value() {
+                no_nul("Name", name)?;
                 row.name_key = name_key(name.trim());
                 row.name = name.trim().to_owned();
             }
-            if let Some(addr) = body.sync_addr {
-                indexable("SyncAddr", &addr)?;
-                row.sync_addr = address(&addr);
-            }
-            if let Some(active) = body.active {
-                row.active = active;
-            }
+            let addr = body.sync_addr.or(row.sync_addr.unwrap_or_default());
+            indexable("SyncAddr", &addr)?;
+            row.sync_addr = address(&addr);
+            row.active = body.active.or(row.active);
             row.updated_at = now;
             refuse_taken(conn, &row)?;
             store::company::update(conn, &row)?;
@@ -162,20 +165,24 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
         .await
 }
 
-/// Removes a company that has neither users nor subscriptions, and from which no slice came.
+/// Removes a company that has neither users nor subscriptions, and from which no slice came. Users that were deleted
+/// before do not keep it.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Conflict`].
 pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    who.require_staff()?;
+    node.permit(who, Action::DeleteCompany)?;
     node.store
-        .write(move |conn| match store::company::delete(conn, id) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(MISSING),
-            Err(StoreError::Reference(_)) => Err(Error::Conflict(
-                "Company has users, subscriptions or slices: delete them first.".to_owned(),
-            )),
-            Err(other) => Err(other.into()),
+        .write(move |conn| {
+            store::user::forget_deleted(conn, id)?;
+            match store::company::delete(conn, id) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(MISSING),
+                Err(StoreError::Reference(_)) => Err(Error::Conflict(
+                    "Company has users, subscriptions or slices: delete them first.".to_owned(),
+                )),
+                Err(other) => Err(other.into()),
+            }
         })
         .await
 }
@@ -186,7 +193,7 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Forbidden`] but for staff.
 pub async fn servers(node: &Node, who: &Principal, name: Option<String>) -> Result<Vec<Company>, Error> {
-    who.require_staff()?;
+    node.permit(who, Action::ListServers)?;
     let (own, role) = (node.server_id(), node.server.server_role);
     node.store
         .read(move |conn| {
@@ -205,7 +212,7 @@ pub async fn servers(node: &Node, who: &Principal, name: Option<String>) -> Resu
 /// # Errors
 /// [`Error::Forbidden`] but for staff, [`Error::NotFound`].
 pub async fn server(node: &Node, who: &Principal, id: Id) -> Result<Company, Error> {
-    who.require_staff()?;
+    node.permit(who, Action::ViewServerOfCompany)?;
     let role = node.server.server_role;
     node.store
         .read(move |conn| {
@@ -265,6 +272,19 @@ pub(super) fn embed(conn: &mut Connection, rows: Vec<CompanyRow>) -> Result<Vec<
         companies.push(Company { has_api_key, ..to_wire(row, sync_user) });
     }
     Ok(companies)
+}
+
+/// Their users, by name.
+fn embed_users(conn: &mut Connection, companies: &mut [Company]) -> Result<(), StoreError> {
+    let ids: Vec<Id> = companies.iter().map(|company| company.id).collect();
+    let mut users: HashMap<Id, Vec<User>> = HashMap::new();
+    for row in store::user::of_companies(conn, &ids)? {
+        users.entry(row.company_id).or_default().push(super::user::to_wire(row));
+    }
+    for company in companies {
+        company.users = users.remove(&company.id);
+    }
+    Ok(())
 }
 
 /// As it crosses the wire.

@@ -1,18 +1,21 @@
 //! Grains: staff edit the draft of a primary; companies read published versions.
 
-use super::slice::{editable, require_access, shown_version, to_wire as slice_to_wire};
+use super::slice::{editable, shown_version, to_wire as slice_to_wire};
 use crate::crypto::set_hash::grain_digest;
 use crate::node::body::{Rules, indexable, no_nul};
-use crate::node::query::offset;
+use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
-use crate::store::grain::{GrainRow, NewGrain};
+use crate::store::grain::{GrainRow, NewGrain, Stretch};
+use crate::store::list::{Selection, Value};
 use crate::store::slice::SliceRow;
-use crate::store::{self, Connection};
+use crate::store::{self, Connection, StoreError};
 use crate::wire::grain::{CreateGrain, Grain};
-use crate::wire::page::{Page, Paging};
-use crate::wire::server::ServerRole;
+use crate::wire::page::Page;
 use crate::wire::{Id, Timestamp};
+
+pub use crate::store::grain::{COLUMNS, COLUMNS_OF_SLICE};
 
 const MISSING: Error = Error::NotFound("Grain does not exist.");
 /// Payload bytes in one page of a list: the rest of the page comes without, as nobody could hold it.
@@ -36,8 +39,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
     no_nul("source", &body.source)?;
     no_nul("payload", &body.payload)?;
     require_fits(&body.payload)?;
-    who.require_staff()?;
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::CreateGrain)?;
     let now = node.clock.now();
     let id = body.id.given().unwrap_or_else(|| node.random.id());
     let echoed_length = body.payload_len;
@@ -122,8 +124,7 @@ fn add_to_draft(conn: &mut Connection, slice: &SliceRow, new: &NewGrain, replace
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`].
 pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    who.require_staff()?;
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::DeleteGrain)?;
     let (now, by) = (node.clock.now(), who.username.clone());
     node.store
         .write(move |conn| {
@@ -143,6 +144,7 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> {
+    let scope = node.permit(who, Action::ViewGrain)?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
@@ -153,9 +155,12 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> 
             let mut denied = false;
             for row in rows {
                 let Some(view) = store::slice::view(conn, row.slice_id)? else { continue };
-                if require_access(conn, &who, row.slice_id).is_err() {
-                    denied = true;
-                    continue;
+                match scope.admits_slice(conn, row.slice_id) {
+                    Err(Error::NoAccessToSlice) => {
+                        denied = true;
+                        continue;
+                    }
+                    other => other?,
                 }
                 if row.added_in > shown_version(&who, &view.0) {
                     continue;
@@ -183,7 +188,7 @@ pub async fn view_by_key(
     key: String,
     with_payload: bool,
 ) -> Result<Grain, Error> {
-    who.require_staff()?;
+    node.permit(who, Action::FindGrainByKey)?;
     let who = who.clone();
     node.store
         .read(move |conn| {
@@ -198,28 +203,38 @@ pub async fn view_by_key(
         .await
 }
 
-/// Grains of all slices the caller may read.
+/// Grains of all slices the caller may read, by slice and id.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for a machine.
+/// [`Error::Forbidden`] for a machine; [`Error::BadRequest`] for a filter by key without a slice.
 pub async fn list(
     node: &Node,
     who: &Principal,
-    mut paging: Paging,
+    list: List,
     with_payload: bool,
 ) -> Result<Page<Grain>, Error> {
-    who.require_company_admin()?;
-    let scope = who.scope();
+    let scope = node.permit(who, Action::ListGrains)?;
+    let who = who.clone();
     node.store
         .read(move |conn| {
-            let (rows, total) = store::grain::list(conn, scope, offset(&paging), paging.page_size)?;
-            paging.items_total = total;
-            Ok(Page::new(page_to_wire(conn, rows, with_payload)?, paging))
+            let wanted = Wanted::of(&list.selection);
+            if wanted.key.is_some() && wanted.slice.is_none() {
+                return Err(Error::BadRequest("filter=grain_key: only together with slice_id".to_owned()));
+            }
+            let mut shown: Vec<Shown> = store::slice::sizes(conn, scope.company())?
+                .into_iter()
+                .filter(|(row, _count)| wanted.slice.is_none_or(|id| id == row.id))
+                .map(|(row, published)| Shown::of(&who, &row, published))
+                .collect();
+            if list.selection.order.first().is_some_and(|first| first.descending) {
+                shown.reverse();
+            }
+            page(conn, &shown, &wanted, &list, with_payload)
         })
         .await
 }
 
-/// Grains of one slice.
+/// Grains of one slice, by id.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine, [`Error::NotFound`], [`Error::NoAccessToSlice`].
@@ -227,21 +242,147 @@ pub async fn list_by_slice(
     node: &Node,
     who: &Principal,
     slice_id: Id,
-    mut paging: Paging,
+    list: List,
     with_payload: bool,
 ) -> Result<Page<Grain>, Error> {
-    who.require_company_admin()?;
+    let scope = node.permit(who, Action::ListGrains)?;
     let who = who.clone();
     node.store
         .read(move |conn| {
-            let slice = store::slice::find(conn, slice_id)?.ok_or(super::slice::MISSING)?;
-            require_access(conn, &who, slice_id)?;
-            let shown = shown_version(&who, &slice);
-            let rows = store::grain::list_at(conn, slice_id, shown, offset(&paging), paging.page_size)?;
-            paging.items_total = super::version::count(conn, &slice, shown)?;
-            Ok(Page::new(page_to_wire(conn, rows, with_payload)?, paging))
+            let (row, published) = store::slice::view(conn, slice_id)?.ok_or(super::slice::MISSING)?;
+            scope.admits_slice(conn, slice_id)?;
+            let shown = [Shown::of(&who, &row, published.grain_count)];
+            page(conn, &shown, &Wanted::of(&list.selection), &list, with_payload)
         })
         .await
+}
+
+/// A slice in the version that the caller sees.
+struct Shown {
+    id: Id,
+    version: i64,
+    count: i64,
+}
+
+impl Shown {
+    fn of(who: &Principal, row: &SliceRow, published: i64) -> Self {
+        let version = shown_version(who, row);
+        let is_draft = version > row.current_version;
+        let count = if is_draft { published.saturating_add(row.draft_change) } else { published };
+        Self { id: row.id, version, count }
+    }
+}
+
+/// What a filter of grains asks for.
+#[derive(Default)]
+struct Wanted {
+    slice: Option<Id>,
+    id: Option<Id>,
+    key: Option<String>,
+    /// Two values of one column: nothing has both.
+    nothing: bool,
+}
+
+impl Wanted {
+    fn of(selection: &Selection) -> Self {
+        let mut wanted = Self::default();
+        for (column, value) in &selection.filter {
+            match (column.name, value) {
+                ("slice_id", Value::Id(id)) => {
+                    wanted.nothing |= wanted.slice.replace(*id).is_some_and(|old| old != *id);
+                }
+                ("id", Value::Id(id)) => {
+                    wanted.nothing |= wanted.id.replace(*id).is_some_and(|old| old != *id);
+                }
+                (_, Value::Text(key)) => {
+                    wanted.nothing |= wanted.key.replace(key.clone()).is_some_and(|old| old != *key);
+                }
+                _ => {}
+            }
+        }
+        wanted
+    }
+
+    /// The grains of one slice that are asked for by name; `None` when all are.
+    fn find(&self, conn: &mut Connection, slice: &Shown) -> Result<Option<Vec<GrainRow>>, Error> {
+        let found = match (self.id, &self.key) {
+            (Some(id), _) => store::grain::find(conn, slice.id, slice.version, id)?,
+            (None, Some(key)) => store::grain::find_by_key(conn, slice.id, slice.version, key)?,
+            (None, None) => return Ok(None),
+        };
+        let has_key = |row: &GrainRow| self.key.as_ref().is_none_or(|key| *key == row.grain_key);
+        Ok(Some(found.into_iter().filter(has_key).collect()))
+    }
+}
+
+/// A page of the grains of `slices`, which are in the order of the list.
+fn page(
+    conn: &mut Connection,
+    slices: &[Shown],
+    wanted: &Wanted,
+    list: &List,
+    with_payload: bool,
+) -> Result<Page<Grain>, Error> {
+    let mut rows = Vec::new();
+    let mut total = 0;
+    if wanted.nothing {
+        return list.page(rows, total, store::grain::position, |rows| page_to_wire(conn, rows, with_payload));
+    }
+    let selection = &list.selection;
+    let (descending, after) = (selection.order.iter().any(|order| order.descending), cursor(selection));
+    let mut offset = selection.offset;
+    for slice in slices {
+        if let Some(found) = wanted.find(conn, slice)? {
+            total += i64::try_from(found.len()).unwrap_or(i64::MAX);
+            rows.extend(found);
+            continue;
+        }
+        total += slice.count;
+        let is_passed = |slice_id: Id| if descending { slice.id > slice_id } else { slice.id < slice_id };
+        let left =
+            selection.limit.saturating_add(1).saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        let (in_slice, behind) = after;
+        if left <= 0 || in_slice.is_some_and(is_passed) {
+            continue;
+        }
+        // Whole slices are skipped by their counters.
+        if offset >= slice.count {
+            offset -= slice.count;
+            continue;
+        }
+        let behind = behind.filter(|_id| in_slice.is_none_or(|slice_id| slice_id == slice.id));
+        let stretch = Stretch { descending, behind, offset, limit: left };
+        rows.extend(read(conn, slice, stretch)?);
+        offset = 0;
+    }
+    list.page(rows, total, store::grain::position, |rows| page_to_wire(conn, rows, with_payload))
+}
+
+/// A stretch of a slice, from the end that is nearer.
+fn read(conn: &mut Connection, slice: &Shown, stretch: Stretch) -> Result<Vec<GrainRow>, StoreError> {
+    if stretch.behind.is_some() || stretch.offset <= slice.count / 2 {
+        return store::grain::list_at(conn, slice.id, slice.version, stretch);
+    }
+    let behind_it = slice.count.saturating_sub(stretch.offset).saturating_sub(stretch.limit);
+    let limit = stretch.limit.saturating_add(behind_it.min(0));
+    let from_the_end =
+        Stretch { descending: !stretch.descending, behind: None, offset: behind_it.max(0), limit };
+    let mut rows = store::grain::list_at(conn, slice.id, slice.version, from_the_end)?;
+    rows.reverse();
+    Ok(rows)
+}
+
+/// Where the page before ended: its slice, if the list goes over several, and the grain.
+fn cursor(selection: &Selection) -> (Option<Id>, Option<Id>) {
+    let id = |value: Option<&Value>| match value {
+        Some(Value::Id(id)) => Some(*id),
+        _ => None,
+    };
+    match selection.after.as_deref() {
+        Some([slice_id, grain_id]) => (id(Some(slice_id)), id(Some(grain_id))),
+        Some([grain_id]) => (None, id(Some(grain_id))),
+        _ => (None, None),
+    }
 }
 
 fn page_to_wire(conn: &mut Connection, rows: Vec<GrainRow>, with_payload: bool) -> Result<Vec<Grain>, Error> {

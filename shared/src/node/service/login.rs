@@ -50,11 +50,7 @@ async fn by_password(node: &Node, username: String, password: Secret) -> Result<
     let found = node
         .store
         .read(move |conn| -> Result<_, StoreError> {
-            // No name holds a NUL, and PostgreSQL could not even be asked.
-            if username.contains('\0') {
-                return Ok(None);
-            }
-            let Some(user) = store::user::find_by_username(conn, &username)? else { return Ok(None) };
+            let Some(user) = super::user::find_by_login(conn, &username)? else { return Ok(None) };
             let company = store::company::find(conn, user.company_id)?;
             Ok(Some((user, company.is_some_and(|company| company.active))))
         })
@@ -85,8 +81,8 @@ async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
     let (token, expires) = person_token(node, &user, session.id, now)?;
     node.store
         .write(move |conn| -> Result<(), Error> {
-            // Switched off since the password was checked: that must not be undone.
-            if !store::user::touch_login(conn, user.id, user.generation, now)? {
+            // Switched off, or given another password, since this one was checked: that must not be undone.
+            if !store::user::touch_login(conn, &user, now)? {
                 return Err(Error::LoginRefused);
             }
             store::session::forget_expired(conn, session.user_id, now)?;

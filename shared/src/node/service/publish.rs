@@ -6,6 +6,7 @@ use super::version::{content_hashes, measure};
 use crate::clock::Random;
 use crate::crypto::set_hash::grain_digest;
 use crate::failpoint::{Failpoint, reach};
+use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::payload::Encoding;
 use crate::store::grain::{GrainRow, NewGrain};
@@ -17,7 +18,7 @@ use crate::wire::server::ServerRole;
 use crate::wire::{Id, Timestamp};
 
 /// What publishing did.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Published {
     /// Which slice.
     pub slice_id: Id,
@@ -38,8 +39,7 @@ pub struct Published {
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`].
 pub async fn refresh(node: &Node, who: &Principal, id: Id) -> Result<Published, Error> {
-    who.require_staff()?;
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::PublishSlice)?;
     let (now, who) = (node.clock.now(), who.username.clone());
     let published = node
         .store
@@ -183,7 +183,7 @@ fn same_content(conn: &mut Connection, row: &GrainRow, content: &[u8]) -> Result
     Ok(encoding.decode(&text, limit).is_ok_and(|bytes| Sha256::digest(&bytes).as_slice() == content))
 }
 
-fn refuse_open_draft(conn: &mut Connection, slice: &SliceRow) -> Result<(), Error> {
+pub(super) fn refuse_open_draft(conn: &mut Connection, slice: &SliceRow) -> Result<(), Error> {
     let base = store::version::find(conn, slice.id, slice.current_version)?;
     let open = match &base {
         // Metadata given at create waits for the first publication: not an edit in progress.

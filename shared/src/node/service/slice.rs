@@ -6,16 +6,20 @@ use chrono::Duration;
 
 use super::version;
 use crate::node::body::{Rules, indexable, no_nul};
-use crate::node::query::offset;
+use crate::node::permission::{Action, Scope};
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
+pub use crate::store::slice::Tagged;
 use crate::store::slice::{SliceRow, SliceView};
 use crate::store::{self, Connection, StoreError};
-use crate::wire::page::{Page, Paging};
+use crate::wire::page::Page;
 use crate::wire::server::ServerRole;
 use crate::wire::slice::{CreateSlice, MetadataPair, SLICE_TYPES, Slice, VersionId};
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
+
+pub use crate::store::slice::COLUMNS;
 
 pub(super) const MISSING: Error = Error::NotFound("Slice not found.");
 /// A forgotten lock ends by itself.
@@ -27,7 +31,7 @@ const LOCK_LIFE: Duration = Duration::hours(1);
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::Conflict`].
 pub async fn create(node: &Node, who: &Principal, body: CreateSlice) -> Result<Slice, Error> {
     check(&body)?;
-    who.require_staff()?;
+    node.permit(who, Action::CreateSlice)?;
     insert(node, body).await
 }
 
@@ -72,6 +76,7 @@ pub async fn insert(node: &Node, body: CreateSlice) -> Result<Slice, Error> {
         last_good_sync: None,
         created_at: now,
         updated_at: now,
+        draft_change: 0,
     };
     let pairs: Vec<(String, String)> = body.metadata.into_iter().collect();
     node.store
@@ -98,8 +103,9 @@ pub async fn insert(node: &Node, body: CreateSlice) -> Result<Slice, Error> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Slice, Error> {
+    let scope = node.permit(who, Action::ViewSlice)?;
     let (now, who) = (node.clock.now(), who.clone());
-    node.store.read(move |conn| in_full(conn, &who, id, now)).await
+    node.store.read(move |conn| in_full(conn, &who, scope, id, now)).await
 }
 
 /// One slice by its name, ignoring case.
@@ -107,12 +113,13 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Slice, Error> 
 /// # Errors
 /// [`Error::NotFound`], also for a slice that the caller may not read.
 pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Slice, Error> {
+    let scope = node.permit(who, Action::ViewSlice)?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
             let row = store::slice::find_by_name(conn, &name)?.ok_or(MISSING)?;
             // Whether a name exists is no business of a company that does not subscribe to it.
-            in_full(conn, &who, row.id, now).map_err(|error| match error {
+            in_full(conn, &who, scope, row.id, now).map_err(|error| match error {
                 Error::NoAccessToSlice => MISSING,
                 other => other,
             })
@@ -120,19 +127,31 @@ pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<
         .await
 }
 
-fn in_full(conn: &mut Connection, who: &Principal, id: Id, now: Timestamp) -> Result<Slice, Error> {
+pub(super) fn in_full(
+    conn: &mut Connection,
+    who: &Principal,
+    scope: Scope,
+    id: Id,
+    now: Timestamp,
+) -> Result<Slice, Error> {
     let view = store::slice::view(conn, id)?.ok_or(MISSING)?;
-    require_access(conn, who, id)?;
-    embed(conn, who, view, now)
+    scope.admits_slice(conn, id)?;
+    embed(conn, who, scope, view, now)
 }
 
-fn embed(conn: &mut Connection, who: &Principal, view: SliceView, now: Timestamp) -> Result<Slice, Error> {
+pub(super) fn embed(
+    conn: &mut Connection,
+    who: &Principal,
+    scope: Scope,
+    view: SliceView,
+    now: Timestamp,
+) -> Result<Slice, Error> {
     let (id, shown) = (view.0.id, shown_version(who, &view.0));
     let mut slice = to_wire(view, now);
     slice.metadata = metadata(conn, id, shown)?;
     let mut rows = Vec::new();
     for company_id in store::subscription::companies_of_slice(conn, id)? {
-        if who.scope().is_none_or(|own| own == company_id)
+        if scope.admits_company(company_id).is_ok()
             && let Some(row) = store::company::find(conn, company_id)?
         {
             rows.push(row);
@@ -146,17 +165,21 @@ fn embed(conn: &mut Connection, who: &Principal, view: SliceView, now: Timestamp
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine.
-pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<Slice>, Error> {
-    who.require_company_admin()?;
+pub async fn list(node: &Node, who: &Principal, list: List, tagged: Tagged) -> Result<Page<Slice>, Error> {
+    let scope = node.permit(who, Action::ListSlices)?;
+    if !(tagged.any.is_empty() && tagged.all.is_empty()) {
+        node.permit(who, Action::FindSlicesByTag)?;
+    }
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
-            let (views, total) = store::slice::list(conn, who.scope(), offset(&paging), paging.page_size)?;
-            paging.items_total = total;
-            let slices =
-                views.into_iter().map(|view| embed(conn, &who, view, now)).collect::<Result<_, Error>>()?;
+            let (views, total) = store::slice::list(conn, scope.company(), &tagged, &list.selection)?;
+            let mut page = list.page(views, total, store::slice::position, |views| {
+                views.into_iter().map(|view| embed(conn, &who, scope, view, now)).collect()
+            })?;
             // The reference sends [] here, and null everywhere else.
-            Ok(Page { data: Some(slices), paging })
+            page.data.get_or_insert_default();
+            Ok(page)
         })
         .await
 }
@@ -166,11 +189,12 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
 /// # Errors
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`].
 pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Option<Vec<MetadataPair>>, Error> {
+    let scope = node.permit(who, Action::ViewSlice)?;
     let who = who.clone();
     node.store
         .read(move |conn| {
             let row = store::slice::find(conn, id)?.ok_or(MISSING)?;
-            require_access(conn, &who, id)?;
+            scope.admits_slice(conn, id)?;
             let pairs = store::metadata::at(conn, id, shown_version(&who, &row))?;
             let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| MetadataPair { key, value }).collect();
             Ok((!pairs.is_empty()).then_some(pairs))
@@ -183,8 +207,7 @@ pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Optio
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`] by somebody else.
 pub async fn lock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    who.require_staff()?;
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::LockSlice)?;
     lock_as(node, &who.username, id).await
 }
 
@@ -193,8 +216,7 @@ pub async fn lock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 /// # Errors
 /// As [`lock`].
 pub async fn unlock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    who.require_staff()?;
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::LockSlice)?;
     let by = if who.role == Role::SuperAdmin { None } else { Some(who.username.clone()) };
     unlock_as(node, by, id).await
 }
@@ -231,23 +253,17 @@ pub async fn unlock_as(node: &Node, by: Option<String>, id: Id) -> Result<(), Er
         .await
 }
 
-/// The slice, taken for writing, unless somebody else holds its lock.
+/// The slice, taken for writing, unless somebody else holds its lock or fills its draft.
 pub(super) fn editable(conn: &mut Connection, id: Id, by: &str, now: Timestamp) -> Result<SliceRow, Error> {
     let row = store::slice::find_for_update(conn, id)?.ok_or(MISSING)?;
     match (&row.lock_owner, row.lock_expires_at) {
         (Some(owner), Some(until)) if owner != by && now < until => {
             Err(Error::Locked { owner: owner.clone(), until })
         }
-        _ => Ok(row),
-    }
-}
-
-/// Staff see everything; a company what it actively subscribes to (gap S4).
-pub(super) fn require_access(conn: &mut Connection, who: &Principal, slice_id: Id) -> Result<(), Error> {
-    if who.role.is_staff() || store::subscription::grants(conn, slice_id, who.company_id)? {
-        Ok(())
-    } else {
-        Err(Error::NoAccessToSlice)
+        _ => {
+            super::history::refuse_while_rolling_back(conn, id, now)?;
+            Ok(row)
+        }
     }
 }
 

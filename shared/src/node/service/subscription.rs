@@ -1,15 +1,19 @@
 //! Subscriptions: staff of a primary make them, both parties see them.
 
 use crate::node::body::{Rules, no_nul};
-use crate::node::query::offset;
+use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
 use crate::store::subscription::SubscriptionRow;
 use crate::store::{self, Connection};
-use crate::wire::page::{Page, Paging};
+use crate::wire::page::Page;
+use crate::wire::patch::Patch;
 use crate::wire::server::ServerRole;
-use crate::wire::subscription::{CreateSubscription, Subscription};
+use crate::wire::subscription::{CreateSubscription, Subscription, UpdateSubscription};
 use crate::wire::{Id, Timestamp};
+
+pub use crate::store::subscription::COLUMNS;
 
 const MISSING: Error = Error::NotFound("Subscription does not exist.");
 
@@ -19,7 +23,7 @@ const MISSING: Error = Error::NotFound("Subscription does not exist.");
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::Conflict`].
 pub async fn create(node: &Node, who: &Principal, body: CreateSubscription) -> Result<Subscription, Error> {
     check(&body)?;
-    who.require_staff()?;
+    node.permit(who, Action::CreateSubscription)?;
     insert(node, body).await
 }
 
@@ -57,7 +61,8 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
     };
     node.store
         .write(move |conn| {
-            if store::slice::find(conn, row.slice_id)?.is_none() {
+            // Held, so that it is not deleted meanwhile.
+            if store::slice::find_for_update(conn, row.slice_id)?.is_none() {
                 return Err(Error::BadRequest("unknown slice".to_owned()));
             }
             if store::company::find(conn, row.company_id)?.is_none() {
@@ -83,12 +88,12 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
 /// # Errors
 /// [`Error::Forbidden`] for another company's, [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, Error> {
-    who.require_company_admin()?;
-    let (now, who) = (node.clock.now(), who.clone());
+    let scope = node.permit(who, Action::ViewSubscription)?;
+    let now = node.clock.now();
     node.store
         .read(move |conn| {
             let row = store::subscription::find(conn, id)?.ok_or(MISSING)?;
-            who.require_company(row.company_id)?;
+            scope.admits_company(row.company_id)?;
             embed(conn, row, now)
         })
         .await
@@ -99,13 +104,13 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, 
 /// # Errors
 /// [`Error::NotFound`], also for another company's.
 pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<Subscription, Error> {
-    who.require_company_admin()?;
-    let (now, who) = (node.clock.now(), who.clone());
+    let scope = node.permit(who, Action::ViewSubscription)?;
+    let now = node.clock.now();
     node.store
         .read(move |conn| {
             let row = store::subscription::find_by_name(conn, &name)?.ok_or(MISSING)?;
             // Whether a name exists is no business of another company.
-            who.require_company(row.company_id).map_err(|_foreign| MISSING)?;
+            scope.admits_company(row.company_id).map_err(|_foreign| MISSING)?;
             embed(conn, row, now)
         })
         .await
@@ -121,7 +126,7 @@ pub async fn view_pair(
     company_id: Id,
     slice_id: Id,
 ) -> Result<Subscription, Error> {
-    who.require_company(company_id)?;
+    node.permit(who, Action::ViewSubscription)?.admits_company(company_id)?;
     let now = node.clock.now();
     node.store
         .read(move |conn| {
@@ -139,19 +144,19 @@ pub async fn list(
     node: &Node,
     who: &Principal,
     company: Option<Id>,
-    mut paging: Paging,
+    list: List,
 ) -> Result<Page<Subscription>, Error> {
-    who.require_company_admin()?;
+    let scope = node.permit(who, Action::ListSubscriptions)?;
     if let Some(company) = company {
-        who.require_company(company)?;
+        scope.admits_company(company)?;
     }
-    let (now, scope) = (node.clock.now(), company.or(who.scope()));
+    let (now, scope) = (node.clock.now(), company.or(scope.company()));
     node.store
         .read(move |conn| {
-            let (rows, total) = store::subscription::list(conn, scope, offset(&paging), paging.page_size)?;
-            paging.items_total = total;
-            let subs = rows.into_iter().map(|row| embed(conn, row, now)).collect::<Result<_, Error>>()?;
-            Ok(Page::new(subs, paging))
+            let (rows, total) = store::subscription::list(conn, scope, &list.selection)?;
+            list.page(rows, total, store::subscription::position, |rows| {
+                rows.into_iter().map(|row| embed(conn, row, now)).collect()
+            })
         })
         .await
 }
@@ -161,11 +166,73 @@ pub async fn list(
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`].
 pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
-    who.require_staff()?;
     // On a secondary it would only come back with the next sync.
-    node.require_role(ServerRole::Primary)?;
+    node.permit(who, Action::DeleteSubscription)?;
     node.store
         .write(move |conn| if store::subscription::delete(conn, id)? { Ok(()) } else { Err(MISSING) })
+        .await
+}
+
+/// Changes what the body names. A primary's staff changes name, description and whether it is active. On a secondary the
+/// primary says what a subscription is called; staff has its own switch. A partner has none on a primary: the
+/// publisher decides there who gets what, and what he has switched off must not be switched on by somebody else.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Forbidden`] but for staff, [`Error::ForbiddenMember`], [`Error::NotFound`],
+/// [`Error::BadRequest`] for another id than the one asked for, [`Error::Conflict`] for another slice or company.
+pub async fn update(
+    node: &Node,
+    who: &Principal,
+    id: Id,
+    body: UpdateSubscription,
+) -> Result<Subscription, Error> {
+    let mut rules = Rules::default();
+    for (field, member) in
+        [("SubID", &body.sub_id), ("SliceID", &body.slice_id), ("CompanyID", &body.company_id)]
+    {
+        rules.not_null(field, member);
+        rules.required(field, member.value().is_none_or(|id| !id.is_nil()));
+    }
+    rules.patched_name("Name", &body.name, 3);
+    rules.not_null("Active", &body.active);
+    rules.check()?;
+    no_nul("Name", body.name.value().map_or("", String::as_str))?;
+    no_nul("Description", body.description.value().map_or("", String::as_str))?;
+    if body.sub_id.value().is_some_and(|other| *other != id) {
+        return Err(Error::BadRequest("sub_id is not the id in the path".to_owned()));
+    }
+    node.permit(who, Action::UpdateSubscription)?;
+    let (now, role) = (node.clock.now(), node.server.server_role);
+    node.store
+        .write(move |conn| {
+            let mut row = store::subscription::find_for_update(conn, id)?.ok_or(MISSING)?;
+            let is_other = |member: &Patch<Id>, own: Id| member.value().is_some_and(|id| *id != own);
+            if is_other(&body.slice_id, row.slice_id) || is_other(&body.company_id, row.company_id) {
+                return Err(Error::Conflict(
+                    "a subscription keeps its slice and its company: make another one".to_owned(),
+                ));
+            }
+            let name = body.name.value().map_or(row.name.as_str(), |name| name.trim()).to_owned();
+            let description = body.description.or(row.description.clone());
+            if role == ServerRole::Secondary {
+                if name != row.name {
+                    return Err(Error::ForbiddenMember("name"));
+                }
+                if description != row.description {
+                    return Err(Error::ForbiddenMember("description"));
+                }
+            }
+            if store::subscription::find_by_name(conn, &name)?.is_some_and(|other| other.id != id) {
+                return Err(Error::Conflict("Subscription name already exists.".to_owned()));
+            }
+            row.name_key = name_key(&name);
+            row.name = name;
+            row.description = description;
+            row.active = body.active.or(row.active);
+            row.updated_at = now;
+            store::subscription::update(conn, &row)?;
+            embed(conn, row, now)
+        })
         .await
 }
 
@@ -195,5 +262,6 @@ pub fn to_wire(row: SubscriptionRow) -> Subscription {
         updated_at: Some(row.updated_at),
         company: None,
         slice: None,
+        received: None,
     }
 }

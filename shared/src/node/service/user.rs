@@ -3,15 +3,18 @@
 use crate::clock::Random;
 use crate::crypto::password::{Passwords, Rejected};
 use crate::node::body::{Rules, indexable};
-use crate::node::query::offset;
+use crate::node::permission::Action;
+use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::user::{NewUser, UserRow, login_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::Timestamp;
-use crate::wire::page::{Page, Paging};
+use crate::wire::page::Page;
 use crate::wire::user::{CreateUser, Role, UpdateUser, User};
 
-const MISSING: Error = Error::NotFound("User does not exist.");
+pub use crate::store::user::COLUMNS;
+
+pub(super) const MISSING: Error = Error::NotFound("User does not exist.");
 const TAKEN: &str = "Username or email already exists.";
 const MAX_USERNAME: usize = 30;
 
@@ -23,7 +26,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
     let mut rules = Rules::default();
     rules.required("FirstName", !body.first_name.is_empty());
     rules.required("LastName", !body.last_name.is_empty());
-    rules.name("Username", &body.username, 3);
+    rules.name("Username", &body.username, 1);
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.required("Password", !body.password.is_empty());
     rules.required("PasswordConfirm", !body.password_confirm.is_empty());
@@ -37,7 +40,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
         return Err(Error::BadRequest("passwords do not match".to_owned()));
     }
     let role = Role::from_number(body.role).ok_or_else(|| Error::BadRequest("unknown role".to_owned()))?;
-    who.require_company(body.company_id)?;
+    node.permit(who, Action::CreateUser)?.admits_company(body.company_id)?;
     if role <= who.role {
         return Err(Error::Forbidden);
     }
@@ -78,7 +81,7 @@ pub async fn prepare(
     role: Role,
 ) -> Result<NewUser, Error> {
     let mut rules = Rules::default();
-    rules.name("Username", &body.username, 3);
+    rules.name("Username", &body.username, 1);
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.check()?;
     for (field, text) in [
@@ -86,10 +89,18 @@ pub async fn prepare(
         ("LastName", &body.last_name),
         ("Email", &body.email),
         ("Phone", &body.phone),
+        ("DisplayName", &body.display_name),
     ] {
         indexable(field, text)?;
     }
-    let own = [body.username.as_str(), &body.email, &body.first_name, &body.last_name, server_name];
+    let own = [
+        body.username.as_str(),
+        &body.email,
+        &body.first_name,
+        &body.last_name,
+        &body.display_name,
+        server_name,
+    ];
     let password = passwords.policy().check(body.password, &own).map_err(|rejected| match rejected {
         Rejected::TooShort => {
             Error::Invalid(vec!["Password's value or length is less than allowed".to_owned()])
@@ -112,6 +123,7 @@ pub async fn prepare(
         role: role.number(),
         created_at: now,
         updated_at: now,
+        display_name: body.display_name,
     })
 }
 
@@ -156,7 +168,7 @@ pub async fn me(node: &Node, who: &Principal) -> Result<User, Error> {
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<User, Error> {
-    require_self_or_staff(who, id)?;
+    node.permit(who, Action::ViewUser)?.admits_user(id)?;
     find(node, id).await.map(to_wire)
 }
 
@@ -164,16 +176,14 @@ pub async fn view(node: &Node, who: &Principal, id: i64) -> Result<User, Error> 
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a machine.
-pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Page<User>, Error> {
-    who.require_company_admin()?;
-    let scope = who.scope();
-    let (rows, total) = node
-        .store
-        .read(move |conn| store::user::list(conn, scope, offset(&paging), paging.page_size))
+pub async fn list(node: &Node, who: &Principal, list: List) -> Result<Page<User>, Error> {
+    let scope = node.permit(who, Action::ListUsers)?.company();
+    node.store
+        .read(move |conn| {
+            let (rows, total) = store::user::list(conn, scope, &list.selection)?;
+            list.page(rows, total, store::user::position, |rows| Ok(rows.into_iter().map(to_wire).collect()))
+        })
         .await
-        .map_err(|error: StoreError| Error::from(error))?;
-    paging.items_total = total;
-    Ok(Page::new(rows.into_iter().map(to_wire).collect(), paging))
 }
 
 /// Changes what the body names.
@@ -182,38 +192,43 @@ pub async fn list(node: &Node, who: &Principal, mut paging: Paging) -> Result<Pa
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::ForbiddenMember`], [`Error::NotFound`], [`Error::Conflict`].
 pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> Result<User, Error> {
     let mut rules = Rules::default();
-    for (field, text) in [("FirstName", &body.first_name), ("LastName", &body.last_name)] {
-        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
-            rules.min(field, text, 2);
-            indexable(field, text)?;
-        }
+    rules.patched_name("FirstName", &body.first_name, 2);
+    rules.patched_name("LastName", &body.last_name, 2);
+    rules.not_null("Email", &body.email);
+    if let Some(email) = body.email.value() {
+        rules.holds(is_email(email), "Email failed on email validation");
     }
+    rules.not_null("Active", &body.active);
     rules.check()?;
-    require_self_or_staff(who, id)?;
-    if who.role == Role::Sync {
-        // What a machine is named is the primary's business (security A4).
-        return Err(Error::Forbidden);
+    for (field, patch) in [
+        ("FirstName", &body.first_name),
+        ("LastName", &body.last_name),
+        ("Email", &body.email),
+        ("Phone", &body.phone),
+        ("DisplayName", &body.display_name),
+    ] {
+        indexable(field, patch.value().map_or("", String::as_str))?;
     }
+    node.permit(who, Action::UpdateUser)?.admits_user(id)?;
     if body.role.is_some() {
         return Err(Error::ForbiddenMember("role"));
     }
     if body.company_id.is_some() {
         return Err(Error::ForbiddenMember("company_id"));
     }
-    if body.active.is_some() && !who.role.is_staff() {
-        return Err(Error::ForbiddenMember("active"));
+    if body.active.is_some() {
+        who.may(Action::SwitchUser).map_err(|_forbidden| Error::ForbiddenMember("active"))?;
     }
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn| {
             let mut row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
             require_weaker_or_self(&who, &row)?;
-            let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-            row.first_name = given(body.first_name).unwrap_or(row.first_name);
-            row.last_name = given(body.last_name).unwrap_or(row.last_name);
-            row.phone = body.phone.unwrap_or(row.phone);
-            indexable("Phone", &row.phone)?;
-            let active = body.active.unwrap_or(row.active);
+            row.first_name = body.first_name.or(row.first_name);
+            row.last_name = body.last_name.or(row.last_name);
+            row.phone = body.phone.or(row.phone);
+            row.display_name = body.display_name.or(row.display_name);
+            let active = body.active.or(row.active);
             if row.active && !active {
                 refuse_last_super_admin(conn, &row)?;
                 // What was issued before must not come back with the account.
@@ -221,14 +236,10 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
                 store::session::end_all(conn, row.id, now)?;
             }
             row.active = active;
-            if let Some(email) = given(body.email) {
-                if !is_email(&email) {
-                    return Err(Error::Invalid(vec!["Email failed on email validation".to_owned()]));
-                }
-                indexable("Email", &email)?;
+            if body.email.is_some() {
+                row.email = body.email.or(row.email);
                 // Sync users all have the same one.
-                row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&email));
-                row.email = email;
+                row.email_key = (row.role != Role::Sync.number()).then(|| login_key(&row.email));
             }
             row.updated_at = now;
             refuse_taken(conn, &row.username, row.email_key.as_deref(), Some(row.id))?;
@@ -238,28 +249,32 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
         .await
 }
 
-/// Removes a user weaker than the caller, of a company he rules.
+/// Removes a user weaker than the caller, of a company he rules. The row stays, so that the id names nobody else; name
+/// and e-mail are free, and what was issued to the user ends.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::NotFound`].
 pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
-    who.require_company_admin()?;
-    let who = who.clone();
+    let scope = node.permit(who, Action::DeleteUser)?;
+    let (now, who) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn| {
-            let row = store::user::find(conn, id)?.ok_or(MISSING)?;
-            who.require_company(row.company_id)?;
+            let company_id = store::user::find(conn, id)?.ok_or(MISSING)?.company_id;
+            // A mint takes it first, too: no key may be made for a machine that is going.
+            store::company::find_for_update(conn, company_id)?;
+            let row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
+            scope.admits_company(row.company_id)?;
             if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
                 return Err(Error::Forbidden);
             }
-            store::user::delete(conn, id)?;
+            if row.role == Role::Sync.number() {
+                store::api_key::revoke_all(conn, row.company_id, &who.username, "revoked", now)?;
+            }
+            store::session::end_all(conn, row.id, now)?;
+            store::user::delete(conn, id, now)?;
             Ok(())
         })
         .await
-}
-
-fn require_self_or_staff(who: &Principal, id: i64) -> Result<(), Error> {
-    if who.user_id == id || who.role.is_staff() { Ok(()) } else { Err(Error::Forbidden) }
 }
 
 fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), Error> {
@@ -275,9 +290,31 @@ fn refuse_last_super_admin(conn: &mut Connection, row: &UserRow) -> Result<(), E
 }
 
 /// An admin does not edit a super admin (gap S13).
-fn require_weaker_or_self(who: &Principal, row: &UserRow) -> Result<(), Error> {
+pub(super) fn require_weaker_or_self(who: &Principal, row: &UserRow) -> Result<(), Error> {
     let weaker = Role::from_number(row.role).is_some_and(|role| role >= who.role);
     if who.user_id == row.id || weaker { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+/// The user who logs in with this text: his name, or his e-mail address. No name holds an @, so neither is taken for
+/// the other.
+///
+/// # Errors
+/// What the store reports.
+pub async fn find_login(node: &Node, text: String) -> Result<Option<UserRow>, StoreError> {
+    node.store.read(move |conn| find_by_login(conn, &text)).await
+}
+
+/// As [`find_login`].
+pub(super) fn find_by_login(conn: &mut Connection, text: &str) -> Result<Option<UserRow>, StoreError> {
+    // No name holds a NUL, and PostgreSQL could not even be asked.
+    if text.contains('\0') {
+        return Ok(None);
+    }
+    if text.contains('@') {
+        store::user::find_by_email(conn, text)
+    } else {
+        store::user::find_by_username(conn, text)
+    }
 }
 
 async fn find(node: &Node, id: i64) -> Result<UserRow, Error> {
@@ -290,6 +327,7 @@ pub fn to_wire(row: UserRow) -> User {
         id: row.id,
         first_name: row.first_name,
         last_name: row.last_name,
+        display_name: row.display_name,
         username: row.username,
         email: row.email,
         phone: row.phone,

@@ -1,0 +1,3 @@
+DROP TABLE rollbacks;
+DROP TABLE receivers;
+DROP TABLE receipts;

@@ -1,0 +1,16 @@
+DROP INDEX activity_created;
+DROP INDEX grains_order;
+CREATE INDEX grains_order ON grains (slice_id, id);
+ALTER TABLE slices DROP COLUMN draft_change;
+DROP TRIGGER companies_count_insert ON companies;
+DROP TRIGGER companies_count_delete ON companies;
+DROP TRIGGER users_count ON users;
+DROP FUNCTION count_users();
+DROP TRIGGER slices_count ON slices;
+DROP FUNCTION count_slices();
+DROP TRIGGER subscriptions_count_insert ON subscriptions;
+DROP TRIGGER subscriptions_count_delete ON subscriptions;
+DROP TRIGGER activity_count_insert ON activity;
+DROP TRIGGER activity_count_delete ON activity;
+DROP FUNCTION count_rows();
+DROP TABLE row_counts;

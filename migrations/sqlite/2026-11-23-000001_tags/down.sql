@@ -1,0 +1,2 @@
+DROP TABLE slice_tags;
+DROP TABLE tags;

@@ -1,0 +1,17 @@
+DROP INDEX activity_created;
+DROP INDEX grains_order;
+CREATE INDEX grains_order ON grains (slice_id, id);
+ALTER TABLE slices DROP COLUMN draft_change;
+DROP TRIGGER companies_count_insert;
+DROP TRIGGER companies_count_delete;
+DROP TRIGGER users_count_insert;
+DROP TRIGGER users_count_update;
+DROP TRIGGER users_count_delete;
+DROP TRIGGER slices_count_insert;
+DROP TRIGGER slices_count_update;
+DROP TRIGGER slices_count_delete;
+DROP TRIGGER subscriptions_count_insert;
+DROP TRIGGER subscriptions_count_delete;
+DROP TRIGGER activity_count_insert;
+DROP TRIGGER activity_count_delete;
+DROP TABLE row_counts;

@@ -1,0 +1,273 @@
+//! Logins, api-keys, companies and users.
+
+use actix_web::http::Method;
+use serde_json::json;
+
+use super::operation::{Empty, Operation, Resource};
+use crate::node::permission::Action;
+use crate::node::service;
+use crate::wire::api_key::{ApiKey, ApiKeyInfo, MintRequest};
+use crate::wire::auth::{AuthToken, Login, RefreshedToken};
+use crate::wire::company::{Company, CreateCompany, UpdateCompany};
+use crate::wire::connection::{Connect, Connected, Rotated};
+use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
+use crate::wire::server::Server;
+use crate::wire::setting::{Setting, WriteSetting};
+use crate::wire::user::{CreateUser, UpdateUser, User};
+
+pub(super) fn operations() -> Vec<Operation> {
+    let mut all = login();
+    all.extend(api_keys());
+    all.extend(companies());
+    all.extend(servers());
+    all.extend(users());
+    all.extend(settings());
+    all
+}
+
+const LOGIN: Resource = Resource("Login");
+
+fn login() -> Vec<Operation> {
+    vec![
+        LOGIN
+            .public("check", (Method::GET, "/check"), "Say that the server runs")
+            .answers_json_text("Sandpiper API OK"),
+        LOGIN
+            .public("openapi", (Method::GET, "/openapi.json"), "This contract, for programs")
+            .about("The page `/docs` shows it to people.")
+            .answers_object(),
+        LOGIN
+            .public("login", (Method::POST, "/login"), "Log in with a password or an api-key")
+            .about(
+                "An api-key that is not empty wins. A refused login has one answer, whatever the cause. The access \
+                 token lives 15 minutes, and ends at once when its user, company or key is switched off.",
+            )
+            .takes::<Login>(json!({ "username": "companyadmin", "password": "a long pass phrase" }))
+            .answers::<AuthToken>()
+            .refuses(&[401]),
+        LOGIN
+            .public("syncLogin", (Method::POST, "/synclogin"), "Log in with an api-key")
+            .takes::<Login>(json!({ "sync-api-key": "1f2e3d4c" }))
+            .answers::<AuthToken>()
+            .refuses(&[401]),
+        LOGIN
+            .public("refresh", (Method::GET, "/refresh/{token}"), "Renew an access token")
+            .about("For up to 24 hours after the login.")
+            .answers::<RefreshedToken>()
+            .refuses(&[401]),
+        LOGIN.may(Action::ViewSelf, "me", (Method::GET, "/me"), "The caller").answers::<User>(),
+        LOGIN
+            .may(Action::ViewServer, "server", (Method::GET, "/server"), "Who answers here")
+            .answers::<Server>(),
+    ]
+}
+
+const KEYS: Resource = Resource("Api-keys");
+
+fn api_keys() -> Vec<Operation> {
+    let mint = KEYS
+        .may(
+            Action::MintApiKey,
+            "mintApiKey",
+            (Method::POST, "/v1/apikey"),
+            "Mint the api-key of the caller's company",
+        )
+        .about(
+            "The key before dies at that moment, unless `overlap_seconds` keeps it until the new one first logs in. \
+             With the header `Idempotency-Key` a retry gets the same answer for 24 hours, and nothing is minted again.",
+        )
+        .header("Idempotency-Key", "1 to 255 characters of ASCII.", "4f0c9a52-7d1e-4a57-9d0e-0d1b7a1c5e21")
+        .takes_optional::<MintRequest>(json!({ "overlap_seconds": 86_400 }))
+        .answers::<ApiKey>()
+        .refuses(&[409, 422]);
+    let list = KEYS
+        .may(
+            Action::ListApiKeys,
+            "listApiKeys",
+            (Method::GET, "/v1/apikey"),
+            "What may be told of the company's keys",
+        )
+        .about("Newest first; never the keys themselves.")
+        .answers_list::<ApiKeyInfo>(Empty::Array);
+    let revoke = KEYS.may(
+        Action::RevokeApiKeys,
+        "revokeApiKeys",
+        (Method::DELETE, "/v1/apikey"),
+        "End every key of the company",
+    );
+    let at_root = [
+        mint.also("mintApiKeyAtRoot", "/apikey"),
+        list.also("listApiKeysAtRoot", "/apikey"),
+        revoke.also("revokeApiKeysAtRoot", "/apikey"),
+    ];
+    [mint, list, revoke].into_iter().chain(at_root).collect()
+}
+
+const COMPANIES: Resource = Resource("Companies");
+
+fn companies() -> Vec<Operation> {
+    vec![
+        COMPANIES
+            .may(Action::ListCompanies, "listCompanies", (Method::GET, "/v1/companies"), "List companies")
+            .lists::<Company>(&service::company::COLUMNS),
+        COMPANIES
+            .may(Action::CreateCompany, "createCompany", (Method::POST, "/v1/companies"), "Add a company")
+            .about("It is inactive, unless `active` says otherwise.")
+            .takes::<CreateCompany>(json!({
+                "name": "Retail Parts", "sync_addr": "https://sync.retail-parts.example", "active": true,
+            }))
+            .creates::<Company>()
+            .refuses(&[409]),
+        COMPANIES
+            .may(
+                Action::ViewCompany,
+                "viewCompany",
+                (Method::GET, "/v1/companies/{company_id}"),
+                "A company with its users",
+            )
+            .answers::<Company>(),
+        COMPANIES
+            .may(
+                Action::UpdateCompany,
+                "updateCompany",
+                (Method::PATCH, "/v1/companies/{company_id}"),
+                "Change a company",
+            )
+            .takes::<UpdateCompany>(json!({ "name": "Retail Parts Ltd." }))
+            .answers::<Company>()
+            .refuses(&[409]),
+        COMPANIES
+            .may(
+                Action::DeleteCompany,
+                "deleteCompany",
+                (Method::DELETE, "/v1/companies/{company_id}"),
+                "Remove a company",
+            )
+            .about("409 while it has users, subscriptions or received slices.")
+            .refuses(&[409]),
+    ]
+}
+
+const SERVERS: Resource = Resource("Servers");
+
+fn servers() -> Vec<Operation> {
+    vec![
+        SERVERS
+            .may(Action::ListServers, "listServers", (Method::GET, "/v1/servers"), "Companies with a server")
+            .about("Active ones with an address, without the own one.")
+            .text("name", "The one of this name, ignoring case.", "Better Brakes")
+            .answers_list::<Company>(Empty::Array),
+        SERVERS
+            .may(
+                Action::ConnectToPrimary,
+                "connectToPrimary",
+                (Method::POST, "/v1/servers"),
+                "Log in at a primary, mint a key there, store and prove it",
+            )
+            .takes::<Connect>(json!({
+                "url": "https://sync.better-brakes.example", "username": "companyadmin", "password": "a long pass phrase",
+            }))
+            .creates::<Connected>()
+            .refuses(&[409, 502]),
+        SERVERS
+            .may(
+                Action::ViewServerOfCompany,
+                "viewServer",
+                (Method::GET, "/v1/servers/{company_id}"),
+                "The server of a company",
+            )
+            .answers::<Company>(),
+        SERVERS
+            .may(
+                Action::RotateApiKey,
+                "rotateApiKey",
+                (Method::POST, "/v1/servers/{company_id}/rotate"),
+                "Ask a primary for a new key with the old one, store and prove it",
+            )
+            .answers::<Rotated>()
+            .refuses(&[409, 502]),
+    ]
+}
+
+const USERS: Resource = Resource("Users");
+
+fn users() -> Vec<Operation> {
+    vec![
+        USERS
+            .may(Action::ListUsers, "listUsers", (Method::GET, "/v1/users"), "List users")
+            .lists::<User>(&service::user::COLUMNS),
+        USERS
+            .may(Action::CreateUser, "createUser", (Method::POST, "/v1/users"), "Add a user")
+            .takes::<CreateUser>(json!({
+                "first_name": "Ada", "last_name": "Green", "username": "ada", "email": "ada@retail-parts.example",
+                "password": "a long pass phrase", "password_confirm": "a long pass phrase", "role": 120,
+                "company_id": "20000000-0000-4000-8000-000000000000",
+            }))
+            .creates::<User>()
+            .refuses(&[409]),
+        USERS
+            .may(Action::ViewUser, "viewUser", (Method::GET, "/v1/users/{user_id}"), "A user")
+            .answers::<User>(),
+        USERS
+            .may(Action::UpdateUser, "updateUser", (Method::PATCH, "/v1/users/{user_id}"), "Change a user")
+            .takes::<UpdateUser>(json!({ "phone": "+1 555 0100" }))
+            .answers::<User>()
+            .refuses(&[409]),
+        USERS.may(Action::DeleteUser, "deleteUser", (Method::DELETE, "/v1/users/{user_id}"), "Remove a user"),
+        USERS
+            .may(
+                Action::ChangePassword,
+                "changePassword",
+                (Method::PATCH, "/v1/password/{user_id}"),
+                "Change a password",
+            )
+            .about("With the old one. Ends every other session of the user.")
+            .takes::<ChangePassword>(json!({
+                "old_password": "a long pass phrase", "new_password": "another long pass phrase",
+                "new_password_confirm": "another long pass phrase",
+            }))
+            .refuses(&[409]),
+        USERS
+            .may(
+                Action::ResetPassword,
+                "resetPassword",
+                (Method::POST, "/v1/users/{user_id}/password"),
+                "Set somebody's password",
+            )
+            .about("Without `new_password` the server makes one and shows it this once. Ends every session of the user.")
+            .takes_optional::<ResetPassword>(json!({ "new_password": "another long pass phrase" }))
+            .answers::<PasswordReset>()
+            .refuses(&[409]),
+    ]
+}
+
+const SETTINGS: Resource = Resource("Settings");
+
+fn settings() -> Vec<Operation> {
+    let body = || json!({ "server_role": "primary", "server_id": "10000000-0000-4000-8000-000000000000" });
+    let replace = SETTINGS
+        .may(
+            Action::ChangeSettings,
+            "replaceSettings",
+            (Method::PUT, "/v1/settings"),
+            "Say again what the server is",
+        )
+        .about("Role and company of a server are fixed when it is made: anything else is 409.")
+        .takes::<WriteSetting>(body())
+        .answers::<Setting>()
+        .refuses(&[409]);
+    let at_v1 = replace.also("replaceSettingsAtV1", "/v1");
+    vec![
+        SETTINGS
+            .may(Action::ViewSettings, "viewSettings", (Method::GET, "/v1/settings"), "What the server is")
+            .answers::<Setting>(),
+        SETTINGS
+            .may(Action::ChangeSettings, "createSettings", (Method::POST, "/v1/settings"), "Always 409")
+            .about("A server that runs has its settings already.")
+            .takes::<WriteSetting>(body())
+            .creates::<Setting>()
+            .refuses(&[409]),
+        replace,
+        at_v1,
+    ]
+}

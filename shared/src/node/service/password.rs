@@ -1,0 +1,185 @@
+//! Passwords of people: changing one's own, and setting somebody's. Hashing takes long, so it is done outside the
+//! transaction, which then makes sure that nothing has changed since.
+
+use super::user::{MISSING, require_weaker_or_self};
+use crate::crypto::Secret;
+use crate::crypto::password::{MIN_CHARS, Rejected};
+use crate::node::body::Rules;
+use crate::node::permission::Action;
+use crate::node::{Error, Node, Principal};
+use crate::store::user::UserRow;
+use crate::store::{self, Connection};
+use crate::wire::Id;
+use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
+use crate::wire::user::Role;
+
+/// Random bytes in a password that the server makes: 120 bits.
+const MADE_BYTES: usize = 15;
+
+/// Changes a password that the caller knows: his own, or for staff that of somebody who is not stronger. Ends the
+/// user's logins, but for the one that asks.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::BadRequest`] for a wrong old or a weak new password, [`Error::Forbidden`],
+/// [`Error::NotFound`], [`Error::Conflict`] for a machine, [`Error::Overloaded`].
+pub async fn change(node: &Node, who: &Principal, id: i64, body: ChangePassword) -> Result<(), Error> {
+    let mut rules = Rules::default();
+    for (field, password) in [("OldPassword", &body.old_password), ("NewPassword", &body.new_password)] {
+        if rules.required(field, !password.is_empty()) {
+            rules.min(field, password.expose(), MIN_CHARS);
+        }
+    }
+    rules.required("NewPasswordConfirm", !body.new_password_confirm.is_empty());
+    rules.check()?;
+    if body.new_password != body.new_password_confirm {
+        return Err(Error::BadRequest("passwords do not match".to_owned()));
+    }
+    node.permit(who, Action::ChangePassword)?.admits_user(id)?;
+    let user = target(node, who, id).await?;
+    let wrong = || Error::BadRequest("incorrect old password".to_owned());
+    if !node.passwords.verify(body.old_password, user.password_hash.clone()).await? {
+        return Err(wrong());
+    }
+    let kept = if who.user_id == id { who.session_id } else { None };
+    if set(node, &user, body.new_password, Some(who.clone()), kept).await? {
+        Ok(())
+    } else {
+        // Somebody else has changed it meanwhile.
+        Err(wrong())
+    }
+}
+
+/// Sets the password of somebody who is not stronger, without the old one, or makes one. Ends all his logins.
+///
+/// # Errors
+/// [`Error::Forbidden`] but for staff, [`Error::BadRequest`] for a weak password, [`Error::NotFound`],
+/// [`Error::Conflict`] for a machine and for the caller himself, [`Error::Overloaded`].
+pub async fn reset(
+    node: &Node,
+    who: &Principal,
+    id: i64,
+    body: ResetPassword,
+) -> Result<PasswordReset, Error> {
+    node.permit(who, Action::ResetPassword)?;
+    let user = target(node, who, id).await?;
+    if who.user_id == id {
+        // Whoever holds a stolen token must not be able to keep the account.
+        return Err(Error::Conflict(
+            "your own password is changed with the old one: PATCH /v1/password/:id".to_owned(),
+        ));
+    }
+    let made = body.new_password.is_empty().then(|| make(node));
+    let password = made.clone().unwrap_or(body.new_password);
+    if !set(node, &user, password, Some(who.clone()), None).await? {
+        return Err(changed_meanwhile());
+    }
+    let password = made.map(|made| made.expose().to_owned());
+    Ok(PasswordReset { id: user.id, username: user.username, password })
+}
+
+/// Sets a password in the name of the operator at this machine.
+///
+/// # Errors
+/// As [`reset`].
+pub async fn set_by_operator(node: &Node, user: UserRow, password: Secret) -> Result<PasswordReset, Error> {
+    refuse_machine(&user)?;
+    if !set(node, &user, password, None, None).await? {
+        return Err(changed_meanwhile());
+    }
+    Ok(PasswordReset { id: user.id, username: user.username, password: None })
+}
+
+/// The person whose password is meant.
+async fn target(node: &Node, who: &Principal, id: i64) -> Result<UserRow, Error> {
+    let user = node.store.read(move |conn| store::user::find(conn, id)?.ok_or(MISSING)).await?;
+    require_weaker_or_self(who, &user)?;
+    refuse_machine(&user)?;
+    Ok(user)
+}
+
+fn refuse_machine(user: &UserRow) -> Result<(), Error> {
+    if user.role == Role::Sync.number() {
+        return Err(Error::Conflict(
+            "a machine has no password: mint an api-key for its company (POST /v1/apikey)".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn changed_meanwhile() -> Error {
+    Error::Conflict("the password was changed meanwhile: look at the user again".to_owned())
+}
+
+/// Sets a password in the place of the one that `user` was read with; `false` if that is another one by now. Every login
+/// ends but `kept`.
+async fn set(
+    node: &Node,
+    user: &UserRow,
+    password: Secret,
+    by: Option<Principal>,
+    kept: Option<Id>,
+) -> Result<bool, Error> {
+    let hash = hash(node, user, password).await?;
+    let (id, old_hash, now) = (user.id, user.password_hash.clone(), node.clock.now());
+    node.store
+        .write(move |conn| {
+            if let Some(by) = &by {
+                require_still_good(conn, by)?;
+                require_weaker_or_self(by, &store::user::find_for_update(conn, id)?.ok_or(MISSING)?)?;
+            }
+            if !store::user::set_password(conn, id, old_hash.as_deref(), &hash, now)? {
+                return Ok(false);
+            }
+            if let Some(kept) = kept {
+                store::session::end_others(conn, id, kept, now)?;
+            } else {
+                store::user::end_tokens(conn, id)?;
+                store::session::end_all(conn, id, now)?;
+            }
+            Ok(true)
+        })
+        .await
+}
+
+/// The caller was let in by a read of its own; who was switched off since then sets nobody's password.
+fn require_still_good(conn: &mut Connection, who: &Principal) -> Result<(), Error> {
+    let live = match who.session_id {
+        Some(session) => store::session::find_live(conn, session)?,
+        None => None,
+    };
+    let is_good = live.is_some_and(|(user, company_active)| {
+        user.active && company_active && user.id == who.user_id && user.role == who.role.number()
+    });
+    if is_good { Ok(()) } else { Err(Error::Unauthenticated) }
+}
+
+async fn hash(node: &Node, user: &UserRow, password: Secret) -> Result<String, Error> {
+    let own = [
+        user.username.as_str(),
+        &user.email,
+        &user.first_name,
+        &user.last_name,
+        &user.display_name,
+        &node.server.server_name,
+    ];
+    let checked = node.passwords.policy().check(password, &own).map_err(|rejected| match rejected {
+        // The reference's words, and what to do about it.
+        Rejected::Weak(advice) => Error::BadRequest(format!("insecure password: {advice}")),
+        other => Error::BadRequest(other.to_string()),
+    })?;
+    Ok(node.passwords.hash(checked, &node.random).await?)
+}
+
+/// Four groups of six letters and digits: people will type it.
+fn make(node: &Node) -> Secret {
+    let bytes: [u8; MADE_BYTES] = node.random.bytes();
+    let text = data_encoding::BASE32_NOPAD.encode(&bytes).to_lowercase();
+    let mut password = String::with_capacity(text.len() + 3);
+    for (n, c) in text.chars().enumerate() {
+        if n > 0 && n % 6 == 0 {
+            password.push('-');
+        }
+        password.push(c);
+    }
+    password.into()
+}
