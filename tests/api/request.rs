@@ -127,7 +127,7 @@ async fn refusals_name_what_is_wrong_and_nothing_internal() {
                 "POST",
                 "/v1/grains".into(),
                 Some(json!({ "slice_id": none, "grain_key": "b", "encoding": "raw", "payload": "x" })),
-                400,
+                404,
                 "unknown slice",
             ),
             (
@@ -159,14 +159,14 @@ async fn refusals_name_what_is_wrong_and_nothing_internal() {
                 "POST",
                 "/v1/subs".into(),
                 Some(json!({ "slice_id": none, "company_id": company, "name": "abc" })),
-                400,
+                404,
                 "unknown slice",
             ),
             (
                 "POST",
                 "/v1/subs".into(),
                 Some(json!({ "slice_id": slice, "company_id": none, "name": "abc" })),
-                400,
+                404,
                 "unknown company",
             ),
             (

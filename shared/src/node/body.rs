@@ -111,7 +111,8 @@ impl<'de> Visitor<'de> for Members {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut members = Map::new();
         let mut seen = std::collections::HashSet::new();
-        while let Some((key, value)) = access.next_entry::<String, Value>()? {
+        while let Some((key, mut value)) = access.next_entry::<String, Value>()? {
+            whole_numbers(&mut value);
             let key = key.to_lowercase();
             if !seen.insert(key.clone()) {
                 return Err(serde::de::Error::custom(format!("member {key:?} is repeated")));
@@ -119,6 +120,22 @@ impl<'de> Visitor<'de> for Members {
             members.insert(key, value);
         }
         Ok(members)
+    }
+}
+
+/// A number without a fraction is an integer, however it is written (JSON Schema 2020-12, core 4.2.3): 62.0 is 62.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0)
+                && let Ok(whole) = format!("{whole:.0}").parse::<i64>()
+            {
+                *value = whole.into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        _ => {}
     }
 }
 
@@ -219,6 +236,19 @@ mod tests {
         let members = parse(br#"{"Payload_Len": 3, "X": null, "unknown": [1]}"#).unwrap();
         assert_eq!(members.get("payload_len"), Some(&3.into()));
         assert!(members["x"].is_null(), "what null means is for the reader to say");
+    }
+
+    #[test]
+    fn numbers_without_a_fraction_are_integers() {
+        let members =
+            parse(br#"{"a": 62.0, "b": [1e3, {"c": -0.0}], "d": 0.5, "e": 1e300, "f": 9007199254740993}"#)
+                .unwrap();
+        assert_eq!(members["a"].as_i64(), Some(62));
+        assert_eq!(members["b"][0].as_i64(), Some(1000));
+        assert_eq!(members["b"][1]["c"].as_i64(), Some(0));
+        assert_eq!(members["d"].as_f64(), Some(0.5));
+        assert!(members["e"].is_f64());
+        assert_eq!(members["f"].as_i64(), Some(9_007_199_254_740_993));
     }
 
     #[test]

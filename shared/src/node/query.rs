@@ -59,6 +59,16 @@ impl Query {
         let order = self.order(columns)?;
         let filter =
             self.items("filter").map(|item| condition(columns, item)).collect::<Result<Vec<_>, Error>>()?;
+        for (column, _value) in &filter {
+            if let Some(needed) = column.needs
+                && filter.iter().all(|(other, _value)| other.name != needed)
+            {
+                return Err(Error::BadRequest(format!(
+                    "filter={}: only together with {needed}",
+                    column.name
+                )));
+            }
+        }
         let include =
             self.items("include").map(|name| relation(columns, name)).collect::<Result<_, Error>>()?;
         let number =

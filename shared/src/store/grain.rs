@@ -458,7 +458,7 @@ pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Re
 
 /// What the list of all grains offers: there may be millions, so only what an index answers.
 pub const COLUMNS: Columns = Columns {
-    filter: &[ID, SLICE_ID, GRAIN_KEY],
+    filter: &[ID, SLICE_ID, GRAIN_KEY.only_with("slice_id")],
     sort: &[SLICE_ID],
     by_default: SLICE_ID.ascending(),
     unique: ID,

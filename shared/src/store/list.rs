@@ -37,12 +37,20 @@ pub struct Column {
     pub kind: Kind,
     /// As SQL writes it; never NULL.
     sql: &'static str,
+    /// A filter by it needs one by this column too: alone it would read the whole table.
+    pub needs: Option<&'static str>,
 }
 
 impl Column {
     /// A column of that name, in callers' words and in SQL.
     pub const fn new(name: &'static str, kind: Kind, sql: &'static str) -> Self {
-        Self { name, kind, sql }
+        Self { name, kind, sql, needs: None }
+    }
+
+    /// To be filtered by only together with another column.
+    #[must_use]
+    pub const fn only_with(self, name: &'static str) -> Self {
+        Self { needs: Some(name), ..self }
     }
 
     /// Smallest first.

@@ -6,34 +6,35 @@ use utoipa::ToSchema;
 use crate::crypto::Secret;
 
 /// Body of a login: a user name with its password, or an api-key. A non-empty key wins, as in the reference.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Login {
     /// User name.
     #[serde(default)]
     pub username: String,
     /// Its password.
-    #[schema(value_type = String)]
     #[serde(default)]
     pub password: Secret,
     /// The api-key; `sync_api_key` is accepted too.
     #[serde(default, rename = "sync-api-key", alias = "sync_api_key")]
-    #[schema(value_type = String)]
     pub sync_api_key: Secret,
 }
 
-/// What our own client sends with a password.
-#[derive(Serialize)]
+/// A login with a password.
+#[derive(Serialize, ToSchema)]
 pub struct PasswordLogin<'a> {
-    /// User name.
+    /// User name, or e-mail address.
+    #[schema(min_length = 1)]
     pub username: &'a str,
     /// Its password.
+    #[schema(min_length = 1)]
     pub password: &'a str,
 }
 
-/// What our own client sends with an api-key.
-#[derive(Serialize)]
+/// A login with an api-key.
+#[derive(Serialize, ToSchema)]
 pub struct KeyLogin<'a> {
-    /// The key.
+    /// The key; `sync_api_key` is accepted too.
+    #[schema(min_length = 1)]
     #[serde(rename = "sync-api-key")]
     pub sync_api_key: &'a str,
 }

@@ -47,7 +47,7 @@ pub struct CreateCompany {
     pub id: Id,
     /// At least 3 characters.
     #[serde(default)]
-    #[schema(required = true, min_length = 3, max_length = 255)]
+    #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: String,
     /// Base URL of its server; may be empty.
     #[serde(default)]
@@ -63,7 +63,7 @@ pub struct CreateCompany {
 pub struct UpdateCompany {
     /// At least 3 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 3, max_length = 255)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: Patch<String>,
     /// Base URL of its server; may be empty.
     #[schema(value_type = Option<String>)]
@@ -74,7 +74,7 @@ pub struct UpdateCompany {
     #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,
     /// Write-only, on a secondary: the key for this primary.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     #[serde(default)]
     pub sync_api_key: Patch<Secret>,
     /// Never writable.

@@ -88,7 +88,7 @@ pub struct CreateSlice {
     pub id: Id,
     /// At least 3 characters.
     #[serde(default)]
-    #[schema(required = true, min_length = 3, max_length = 255)]
+    #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: String,
     /// One of [`SLICE_TYPES`].
     #[serde(default)]
@@ -110,7 +110,7 @@ pub struct CreateSlice {
 pub struct UpdateSlice {
     /// At least 3 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 3, max_length = 255)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: Patch<String>,
     /// One of [`SLICE_TYPES`].
     #[serde(default)]

@@ -62,7 +62,7 @@ pub struct CreateSubscription {
     pub company_id: Id,
     /// At least 3 characters.
     #[serde(default)]
-    #[schema(required = true, min_length = 3, max_length = 255)]
+    #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: String,
     /// May be empty.
     #[serde(default)]
@@ -112,7 +112,7 @@ pub struct UpdateSubscription {
     pub company_id: Patch<Id>,
     /// At least 3 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 3, max_length = 255)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: Patch<String>,
     /// May be empty.
     #[schema(value_type = Option<String>)]

@@ -106,11 +106,11 @@ pub struct User {
 pub struct CreateUser {
     /// Required.
     #[serde(default)]
-    #[schema(required = true, min_length = 1, max_length = 255)]
+    #[schema(required = true, min_length = 1, max_length = 255, pattern = "\\S")]
     pub first_name: String,
     /// Required.
     #[serde(default)]
-    #[schema(required = true, min_length = 1, max_length = 255)]
+    #[schema(required = true, min_length = 1, max_length = 255, pattern = "\\S")]
     pub last_name: String,
     /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`.
     #[serde(default)]
@@ -151,11 +151,11 @@ pub struct CreateUser {
 pub struct UpdateUser {
     /// At least 2 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 2, max_length = 255)]
+    #[schema(value_type = String, required = false, min_length = 2, max_length = 255, pattern = "\\S[\\s\\S]*\\S")]
     pub first_name: Patch<String>,
     /// At least 2 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 2, max_length = 255)]
+    #[schema(value_type = String, required = false, min_length = 2, max_length = 255, pattern = "\\S[\\s\\S]*\\S")]
     pub last_name: Patch<String>,
     /// Unique ignoring case.
     #[serde(default)]

@@ -7,7 +7,7 @@ use super::operation::{Empty, Operation, Resource};
 use crate::node::permission::Action;
 use crate::node::service;
 use crate::wire::api_key::{ApiKey, ApiKeyInfo, MintRequest};
-use crate::wire::auth::{AuthToken, Login, RefreshedToken};
+use crate::wire::auth::{AuthToken, KeyLogin, PasswordLogin, RefreshedToken};
 use crate::wire::company::{Company, CreateCompany, UpdateCompany};
 use crate::wire::connection::{Connect, Connected, Rotated};
 use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
@@ -42,12 +42,12 @@ fn login() -> Vec<Operation> {
                 "An api-key that is not empty wins. A refused login has one answer, whatever the cause. The access \
                  token lives 15 minutes, and ends at once when its user, company or key is switched off.",
             )
-            .takes::<Login>(json!({ "username": "companyadmin", "password": "a long pass phrase" }))
+            .takes_either::<PasswordLogin, KeyLogin>(json!({ "username": "companyadmin", "password": "a long pass phrase" }))
             .answers::<AuthToken>()
             .refuses(&[401]),
         LOGIN
             .public("syncLogin", (Method::POST, "/synclogin"), "Log in with an api-key")
-            .takes::<Login>(json!({ "sync-api-key": "1f2e3d4c" }))
+            .takes::<KeyLogin>(json!({ "sync-api-key": "1f2e3d4c" }))
             .answers::<AuthToken>()
             .refuses(&[401]),
         LOGIN

@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{
-    ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{PartialSchema, ToSchema};
@@ -166,6 +166,14 @@ impl Operation {
         self
     }
 
+    /// Takes a JSON body of one kind or the other.
+    pub(super) fn takes_either<T: ToSchema, U: ToSchema>(mut self, example: Value) -> Self {
+        let either = AnyOfBuilder::new().item(self.refer::<T>()).item(self.refer::<U>()).build();
+        self.request =
+            Some(Body { kind: JSON, schema: Schema::AnyOf(either).into(), example: Some(example) });
+        self
+    }
+
     /// Takes a JSON body, or none.
     pub(super) fn takes_optional<T: ToSchema>(self, example: Value) -> Self {
         let mut this = self.takes::<T>(example);
@@ -257,12 +265,20 @@ impl Operation {
         self.parameter(name, about, whole_number(Some(least), None), None)
     }
 
+    /// The parameter before this must be given.
+    pub(super) fn required(mut self) -> Self {
+        if let Some(parameter) = self.query.last_mut() {
+            parameter.required = Required::True;
+        }
+        self
+    }
+
     /// What all lists have: pages, order, filter.
     pub(super) fn lists<T: ToSchema>(self, columns: &Columns) -> Self {
         let by_default = columns.by_default.column.name;
         let page_size = whole_number(Some(1), Some(MAX_PAGE_SIZE));
-        let sort = one_or_more(&format!("({})(:(asc|desc))?", alternatives(columns.sort, |_kind| "")));
-        let filter = one_or_more(&format!("({})", alternatives(columns.filter, value_of)));
+        let sort = one_or_more(&format!("({})(:(asc|desc))?", names_of(columns.sort).join("|")));
+        let filter = one_or_more(&format!("({})", conditions(columns).join("|")));
         let mut this = self
             .parameter("page", "From 1.", whole_number(Some(1), None), None)
             .parameter("pagesize", "Rows a page, 50 if it is not said.", page_size, None)
@@ -295,6 +311,7 @@ impl Operation {
             let values = text_schema().enum_values(Some(columns.includes.iter().copied())).build();
             this = this.parameter("include", &format!("Embeds a relation: {includes}."), values.into(), None);
         }
+        let _item = this.refer::<T>();
         // utoipa calls every page of whatever "Page".
         let schema = this.refer_as::<Page<T>>(format!("PageOf{}", T::name()));
         this.answer = Some(Body { kind: JSON, schema, example: None });
@@ -360,10 +377,21 @@ fn one_or_more(item: &str) -> RefOr<Schema> {
     text_schema().pattern(Some(format!("^{item}(,{item})*$"))).build().into()
 }
 
-/// Names of columns, each with the pattern of what follows it.
-fn alternatives(columns: &[Column], followed_by: impl Fn(Kind) -> &'static str) -> String {
-    let items = columns.iter().map(|column| format!("{}{}", column.name, followed_by(column.kind)));
-    items.collect::<Vec<_>>().join("|")
+fn names_of(columns: &[Column]) -> Vec<&'static str> {
+    columns.iter().map(|column| column.name).collect()
+}
+
+/// Patterns of the conditions on a list; one that needs another stands behind it.
+fn conditions(columns: &Columns) -> Vec<String> {
+    let condition = |column: &Column| format!("{}{}", column.name, value_of(column.kind));
+    let with_its_need = |column: &Column| {
+        let needed = column.needs.and_then(|name| columns.filterable(name));
+        needed.map_or_else(
+            || condition(column),
+            |needed| format!("{},{}", condition(&needed), condition(column)),
+        )
+    };
+    columns.filter.iter().map(with_its_need).collect()
 }
 
 /// The pattern of a condition's value.

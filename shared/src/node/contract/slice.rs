@@ -138,7 +138,8 @@ fn history() -> Vec<Operation> {
                 (Method::GET, "/v1/slices/{slice_id}/compare"),
                 "How two versions of a slice differ",
             )
-            .number("from", "The one compared from; required.", 0)
+            .number("from", "The one compared from.", 0)
+            .required()
             .number("to", "The one compared to: the published one if it is not said.", 0)
             .answers::<Comparison>(),
         SLICES

@@ -47,7 +47,7 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
     node.store
         .write(move |conn| {
             let slice = editable(conn, body.slice_id, &by, now).map_err(|error| match error {
-                Error::NotFound(_) => Error::BadRequest("unknown slice".to_owned()),
+                Error::NotFound(_) => Error::NotFound("unknown slice"),
                 other => other,
             })?;
             let new = new_grain(body, id, slice.current_version + 1, now);
@@ -206,7 +206,7 @@ pub async fn view_by_key(
 /// Grains of all slices the caller may read, by slice and id.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for a machine; [`Error::BadRequest`] for a filter by key without a slice.
+/// [`Error::Forbidden`] for a machine.
 pub async fn list(
     node: &Node,
     who: &Principal,
@@ -218,9 +218,6 @@ pub async fn list(
     node.store
         .read(move |conn| {
             let wanted = Wanted::of(&list.selection);
-            if wanted.key.is_some() && wanted.slice.is_none() {
-                return Err(Error::BadRequest("filter=grain_key: only together with slice_id".to_owned()));
-            }
             let mut shown: Vec<Shown> = store::slice::sizes(conn, scope.company())?
                 .into_iter()
                 .filter(|(row, _count)| wanted.slice.is_none_or(|id| id == row.id))

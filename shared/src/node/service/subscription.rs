@@ -40,7 +40,7 @@ fn check(body: &CreateSubscription) -> Result<(), Error> {
 /// Adds a subscription whose rights the caller has settled; used by the command line too.
 ///
 /// # Errors
-/// [`Error::Invalid`], [`Error::WrongServerRole`], [`Error::Conflict`], [`Error::BadRequest`] for an unknown slice or
+/// [`Error::Invalid`], [`Error::WrongServerRole`], [`Error::Conflict`], [`Error::NotFound`] for an unknown slice or
 /// company.
 pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscription, Error> {
     check(&body)?;
@@ -63,10 +63,10 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
         .write(move |conn| {
             // Held, so that it is not deleted meanwhile.
             if store::slice::find_for_update(conn, row.slice_id)?.is_none() {
-                return Err(Error::BadRequest("unknown slice".to_owned()));
+                return Err(Error::NotFound("unknown slice"));
             }
             if store::company::find(conn, row.company_id)?.is_none() {
-                return Err(Error::BadRequest("unknown company".to_owned()));
+                return Err(Error::NotFound("unknown company"));
             }
             if store::subscription::find(conn, row.id)?.is_some() {
                 return Err(Error::Conflict("Subscription id already exists.".to_owned()));
@@ -199,7 +199,7 @@ pub async fn update(
     no_nul("Name", body.name.value().map_or("", String::as_str))?;
     no_nul("Description", body.description.value().map_or("", String::as_str))?;
     if body.sub_id.value().is_some_and(|other| *other != id) {
-        return Err(Error::BadRequest("sub_id is not the id in the path".to_owned()));
+        return Err(Error::Conflict("sub_id is not the id in the path".to_owned()));
     }
     node.permit(who, Action::UpdateSubscription)?;
     let (now, role) = (node.clock.now(), node.server.server_role);

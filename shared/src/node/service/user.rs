@@ -50,14 +50,14 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
 /// Adds a user whose rights the caller has settled; used by the command line too.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a bad name or a weak password, [`Error::Conflict`], [`Error::Overloaded`].
+/// [`Error::Invalid`] for a bad name or a weak password, [`Error::NotFound`] for an unknown company, [`Error::Conflict`], [`Error::Overloaded`].
 pub async fn insert(node: &Node, body: CreateUser, role: Role) -> Result<User, Error> {
     let own_name = node.server.server_name.clone();
     let new = prepare(&node.passwords, &node.random, node.clock.now(), &own_name, body, role).await?;
     node.store
         .write(move |conn| {
             if store::company::find(conn, new.company_id)?.is_none() {
-                return Err(Error::BadRequest("unknown company".to_owned()));
+                return Err(Error::NotFound("unknown company"));
             }
             refuse_taken(conn, &new.username, new.email_key.as_deref(), None)?;
             if role == Role::Sync && store::user::find_sync_user(conn, new.company_id)?.is_some() {
