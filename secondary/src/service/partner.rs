@@ -117,7 +117,11 @@ async fn log_in(
             company.name
         )));
     }
-    let mut client = Client::new(&secondary.http, addr, secondary.allow_http)?;
+    let mut client =
+        Client::new(&secondary.http, addr, secondary.allow_http).map_err(|error| match error {
+            ClientError::Url(text) => Error::NotConfigured(format!("\"{}\": {text}", company.name)),
+            other => other.into(),
+        })?;
     let mut refused: Option<Vec<u8>> = None;
     for key in keys {
         let api_key = open(secondary, company.id, &key)?;

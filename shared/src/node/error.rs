@@ -124,7 +124,7 @@ impl Error {
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "unreachable"),
             Self::SlicesFailed(_) => (StatusCode::BAD_GATEWAY, "slices_failed"),
-            Self::NotConfigured(_) => (StatusCode::BAD_REQUEST, "not_configured"),
+            Self::NotConfigured(_) => (StatusCode::CONFLICT, "not_configured"),
             Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Store(error) => match error {
                 StoreError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),

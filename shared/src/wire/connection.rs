@@ -11,7 +11,7 @@ use crate::crypto::Secret;
 pub struct Connect {
     /// Base URL of the primary.
     #[serde(default)]
-    #[schema(required = true, min_length = 1)]
+    #[schema(required = true, format = "uri")]
     pub url: String,
     /// Company admin at the primary.
     #[serde(default)]

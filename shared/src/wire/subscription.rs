@@ -87,7 +87,8 @@ pub struct PutSubscription {
     #[serde(default)]
     #[schema(required = true)]
     pub company_id: Id,
-    /// At least 3 characters.
+    /// At least 3 characters; empty: as it is.
+    #[schema(value_type = Option<String>, max_length = 255, pattern = "^$|\\S[\\s\\S]+\\S")]
     pub name: Option<String>,
     /// May be empty.
     pub description: Option<String>,
@@ -133,7 +134,8 @@ impl From<PutSubscription> for UpdateSubscription {
             sub_id: Patch::Value(put.sub_id),
             slice_id: Patch::Value(put.slice_id),
             company_id: Patch::Value(put.company_id),
-            name: given(put.name),
+            // A Go client without a name sends an empty one.
+            name: given(put.name.filter(|name| !name.is_empty())),
             description: given(put.description),
             active: given(put.active),
         }

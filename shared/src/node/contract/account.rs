@@ -204,7 +204,7 @@ fn users() -> Vec<Operation> {
                 "company_id": "20000000-0000-4000-8000-000000000000",
             }))
             .creates::<User>()
-            .refuses(&[409]),
+            .refuses(&[404, 409]),
         USERS
             .may(Action::ViewUser, "viewUser", (Method::GET, "/v1/users/{user_id}"), "A user")
             .answers::<User>(),

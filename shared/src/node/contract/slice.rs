@@ -171,7 +171,7 @@ fn grains() -> Vec<Operation> {
                 "source": "brake-pads.xml", "payload": "<ACES version=\"4.2\"/>",
             }))
             .creates::<Grain>()
-            .refuses(&[409]),
+            .refuses(&[404, 409]),
         GRAINS
             .may(
                 Action::ListGrains,
@@ -229,7 +229,7 @@ fn subscriptions() -> Vec<Operation> {
                 "active": true,
             }))
             .creates::<Subscription>()
-            .refuses(&[409]),
+            .refuses(&[404, 409]),
         SUBSCRIPTIONS
             .may(
                 Action::ViewSubscription,
