@@ -211,13 +211,13 @@ async fn nobody_sees_half_a_slice_and_asking_again_removes_the_rest() {
                 "POST",
                 "/v1/grains".to_owned(),
                 Some(json!({ "slice_id": id, "grain_key": "c", "encoding": "raw", "payload": "z" })),
-                400,
+                404,
             ),
             (
                 "POST",
                 "/v1/subs".to_owned(),
                 Some(json!({ "slice_id": id, "company_id": company, "name": "late", "active": true })),
-                400,
+                404,
             ),
         ] {
             let (got, answer) = staff.call(method, &path, body).await;
@@ -253,7 +253,7 @@ async fn a_slice_and_a_new_subscription_to_it_do_not_pass_each_other() {
             let sub = json!({ "slice_id": slice, "company_id": company, "name": format!("sub-{round}") });
             let (gone, made) =
                 tokio::join!(staff.call("DELETE", &path, None), staff.call("POST", "/v1/subs", Some(sub)));
-            assert!(matches!((gone.0, made.0), (200, 400) | (409, 201)), "{gone:?} {made:?}");
+            assert!(matches!((gone.0, made.0), (200, 404) | (409, 201)), "{gone:?} {made:?}");
         }
         assert_eq!(primary.node.store.read(store::slice::retired).await.unwrap(), []);
         primary.stop().await;

@@ -51,7 +51,7 @@ async fn staff_of_a_primary_changes_name_description_and_whether_it_is_active() 
             (json!({ "sub_id": id, "slice_id": slice }), 400),
             (full(json!({ "name": "ab" })), 400),
             (full(json!({ "active": "yes" })), 400),
-            (full(json!({ "sub_id": rival })), 400),
+            (full(json!({ "sub_id": rival })), 409),
             (full(json!({ "slice_id": taken })), 409),
             (full(json!({ "company_id": other })), 409),
         ] {

@@ -19,11 +19,12 @@ use crate::Secondary;
 /// A key that somebody brought (`PATCH /v1/companies/:id`), checked before anything is written.
 ///
 /// # Errors
-/// [`Error::Forbidden`] but for staff, [`Error::BadRequest`] for this server's own company and for what is no key.
+/// [`Error::Forbidden`] but for staff, [`Error::Conflict`] for this server's own company, [`Error::BadRequest`] for what
+/// is no key.
 pub fn check_key(secondary: &Secondary, who: &Principal, id: Id, api_key: &Secret) -> Result<Secret, Error> {
     secondary.node.permit(who, Action::PlacePrimary)?;
     if id == secondary.node.server_id() {
-        return Err(Error::BadRequest(
+        return Err(Error::Conflict(
             "a key belongs to the company of a primary, not to this server's own".to_owned(),
         ));
     }

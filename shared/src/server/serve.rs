@@ -113,6 +113,8 @@ where
     .workers(std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)))
     .client_request_timeout(Duration::from_secs(10))
     .keep_alive(Duration::from_mins(1))
+    // Head and body are two writes: without it the second waits for the client's acknowledgement, 40 ms on Linux.
+    .tcp_nodelay(true)
     .shutdown_timeout(10);
     let server = if options.signals { server } else { server.disable_signals() };
     let bind_error = |error| ServeError::Bind { listen, error };

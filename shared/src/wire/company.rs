@@ -74,7 +74,7 @@ pub struct UpdateCompany {
     #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,
     /// Write-only, on a secondary: the key for this primary.
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = String, required = false, max_length = 4000)]
     #[serde(default)]
     pub sync_api_key: Patch<Secret>,
     /// Never writable.
