@@ -450,14 +450,13 @@ async fn every_operation_on_a_secondary_is_allowed_to_whom_the_matrix_says() {
 #[test]
 fn every_action_of_the_matrix_is_that_of_an_operation_or_of_a_member() {
     // Members of a body that not everybody who may send the body may set: tested by name below and in `tenant`.
-    let members = [Action::SwitchCompany, Action::PlacePrimary, Action::SwitchUser, Action::FindSlicesByTag];
     let used: Vec<Action> = operations()
         .iter()
         .filter_map(|operation| match operation.access {
             Access::Login(action) => Some(action),
             Access::Public => None,
         })
-        .chain(members)
+        .chain(MATRIX.iter().map(|rule| rule.action).filter(|action| action.part().is_some()))
         .collect();
     let unused: Vec<_> =
         MATRIX.iter().map(|rule| rule.action).filter(|action| !used.contains(action)).collect();
@@ -470,23 +469,32 @@ const MARKS: [&str; 2] = ["<!-- permissions -->\n", "<!-- /permissions -->"];
 /// The matrix as docs/api.md prints it: a row for each action, with the operations that it stands behind.
 fn table() -> String {
     let mut text = String::from(
-        "\n| operations | server | super admin | admin | company admin | machine | user | |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "\n| to do what | by which request | at which server | super admin | admin | company admin | machine user | ordinary user | remark |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for rule in MATRIX {
         let all = operations();
-        let paths: Vec<String> = all
-            .iter()
-            .filter(|operation| operation.access == Access::Login(rule.action))
-            .map(|operation| format!("`{} {}`", operation.method, operation.path))
-            .collect();
+        let operations: Vec<_> =
+            all.iter().filter(|operation| operation.access == Access::Login(rule.action)).collect();
+        let mut words: Vec<&str> = operations.iter().map(|operation| operation.summary).collect();
+        words.extend(rule.action.part());
+        // One that stands at two paths says the same twice.
+        words.dedup();
+        let requests: Vec<String> =
+            operations.iter().map(|operation| format!("`{} {}`", operation.method, operation.path)).collect();
         let reach = rule.reach.map(|reach| match reach {
-            Reach::No => "no",
-            Reach::Own => "own",
+            Reach::No => "–",
+            Reach::Own => rule.own.as_str(),
             Reach::All => "yes",
         });
-        let what = if paths.is_empty() { format!("{:?}", rule.action) } else { paths.join(", ") };
-        text = format!("{text}| {what} | {} | {} | {} |\n", rule.on, reach.join(" | "), rule.note);
+        text = format!(
+            "{text}| {} | {} | {} | {} | {} |\n",
+            words.join("; "),
+            requests.join(", "),
+            rule.on,
+            reach.join(" | "),
+            rule.note
+        );
     }
     text.push('\n');
     text

@@ -35,6 +35,18 @@ pub enum Own {
     Himself,
 }
 
+impl Own {
+    /// As a cell of a table says it, and a program reads it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Company => "own company",
+            Self::Subscribed => "subscribed",
+            Self::Himself => "himself",
+        }
+    }
+}
+
 /// Which server offers an action; the other one answers 403 `wrong_server_role`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
@@ -139,9 +151,9 @@ matrix! {
     CreateCompany:       Both,      All All No  No  No,  Nothing,    "";
     ListCompanies:       Both,      All All Own No  No,  Company,    "";
     ViewCompany:         Both,      All All Own No  No,  Company,    "";
-    UpdateCompany:       Both,      All All Own No  No,  Company,    "but for what the next two rows say";
-    SwitchCompany:       Both,      All All No  No  No,  Nothing,    "member `active` of a company";
-    PlacePrimary:        Secondary, All All No  No  No,  Nothing,    "members `sync_addr` and `sync_api_key` of a company: where a key is sent, and the key";
+    UpdateCompany:       Both,      All All Own No  No,  Company,    "by a company admin not `active`, and on a secondary neither `sync_addr` nor `sync_api_key`";
+    SwitchCompany:       Both,      All All No  No  No,  Nothing,    "`active` in `PATCH /v1/companies/{company_id}`";
+    PlacePrimary:        Secondary, All All No  No  No,  Nothing,    "`sync_addr` and `sync_api_key` in `PATCH /v1/companies/{company_id}`";
     DeleteCompany:       Both,      All All No  No  No,  Nothing,    "";
 
     ListServers:         Both,      All All No  No  No,  Nothing,    "";
@@ -152,23 +164,23 @@ matrix! {
     CreateUser:          Both,      All All Own No  No,  Company,    "only users weaker than the caller";
     ListUsers:           Both,      All All Own No  No,  Company,    "";
     ViewUser:            Both,      All All Own Own Own, Himself,    "";
-    UpdateUser:          Both,      All All Own No  Own, Himself,    "an admin changes no super admin";
-    SwitchUser:          Both,      All All No  No  No,  Nothing,    "member `active` of a user";
+    UpdateUser:          Both,      All All Own No  Own, Himself,    "an admin changes no super admin; `active` by staff only";
+    SwitchUser:          Both,      All All No  No  No,  Nothing,    "`active` in `PATCH /v1/users/{user_id}`";
     DeleteUser:          Both,      All All Own No  No,  Company,    "only users weaker than the caller";
     ChangePassword:      Both,      All All Own No  Own, Himself,    "an admin changes no super admin's";
-    ResetPassword:       Both,      All All No  No  No,  Nothing,    "only of users not stronger than the caller";
+    ResetPassword:       Both,      All All No  No  No,  Nothing,    "not of users stronger than the caller";
 
     ViewSettings:        Both,      All All No  No  No,  Nothing,    "";
     ChangeSettings:      Both,      All All No  No  No,  Nothing,    "role and id of a server never change";
 
     CreateSlice:         Primary,   All All No  No  No,  Nothing,    "";
     ListSlices:          Both,      All All Own No  No,  Subscribed, "";
-    FindSlicesByTag:     Both,      All All No  No  No,  Nothing,    "";
+    FindSlicesByTag:     Both,      All All No  No  No,  Nothing,    "`tags` and `tags-all` in `GET /v1/slices`";
     ViewSlice:           Both,      All All Own Own No,  Subscribed, "";
     UpdateSlice:         Primary,   All All No  No  No,  Nothing,    "";
     DeleteSlice:         Primary,   All All No  No  No,  Nothing,    "";
     PublishSlice:        Primary,   All All No  No  No,  Nothing,    "";
-    LockSlice:           Primary,   All All No  No  No,  Nothing,    "a lock is opened by its owner or a super admin";
+    LockSlice:           Primary,   All All No  No  No,  Nothing,    "another one's lock: a super admin only";
     ViewReceivers:       Primary,   All All No  No  No,  Nothing,    "";
     ViewVersions:        Primary,   All All No  No  No,  Nothing,    "";
 
@@ -200,6 +212,20 @@ matrix! {
     OpenSyncSocket:      Primary,   All All All All No,  Nothing,    "";
     ListOffers:          Primary,   Own Own Own Own No,  Company,    "";
     ReadFeed:            Primary,   Own Own Own Own No,  Subscribed, "";
+}
+
+impl Action {
+    /// In words, for an action that is a part of others' requests: a member or a parameter that not everybody may send
+    /// who may send the rest. What an operation of its own stands for, that operation says.
+    pub fn part(self) -> Option<&'static str> {
+        match self {
+            Self::SwitchCompany => Some("Switch a company on or off"),
+            Self::PlacePrimary => Some("Say where a primary is, and with which key to log in there"),
+            Self::SwitchUser => Some("Switch a user on or off"),
+            Self::FindSlicesByTag => Some("List slices by their tags"),
+            _ => None,
+        }
+    }
 }
 
 /// Which rows the caller reaches with the action it asked for.

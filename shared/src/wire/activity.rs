@@ -7,14 +7,14 @@ use super::slice::VersionId;
 use super::subscription::Subscription;
 use super::{Id, Timestamp, never};
 
-/// A record.
+/// A record of the sync log.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Activity {
-    /// Local to the node.
+    /// A number that counts on this server only.
     pub id: i64,
-    /// Whom it concerns.
+    /// The company that it is about.
     pub company_id: Id,
-    /// Which subscription; nil if none.
+    /// The subscription that it is about; the all-zero id: none.
     #[serde(default)]
     pub sub_id: Id,
     /// Whether it went well.
@@ -24,7 +24,7 @@ pub struct Activity {
     /// Why not, if it failed.
     #[serde(default)]
     pub error: String,
-    /// Nanoseconds.
+    /// How long it took, in nanoseconds.
     pub duration: i64,
     /// When it was recorded.
     #[serde(with = "never", default)]
@@ -35,29 +35,29 @@ pub struct Activity {
     pub subscription: Option<Subscription>,
 }
 
-/// Body of `POST /v1/activity`. `success: false` and `duration: 0` are taken, unlike in the reference (gap B6).
+/// A new record of the sync log. `success: false` and `duration: 0` are taken, unlike in the reference.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateActivity {
-    /// The caller's own company.
+    /// The company that it is about: the caller's own, unless he is staff.
     #[serde(default)]
     #[schema(required = true)]
     pub company_id: Id,
-    /// Which subscription; nil if none.
+    /// The subscription that it is about; absent or the all-zero id: none.
     #[serde(default)]
     pub sub_id: Id,
-    /// Whether it went well.
+    /// Whether it went well; `false` if it is not said.
     #[serde(default)]
     pub success: bool,
-    /// Required.
+    /// What happened.
     #[serde(default)]
     #[schema(required = true, min_length = 1)]
     pub message: String,
     /// Why not, if it failed.
     #[serde(default)]
     pub error: String,
-    /// Nanoseconds.
+    /// How long it took, in nanoseconds.
     #[serde(default)]
     pub duration: i64,
-    /// Which version of the subscription's slice the caller has now. The reference does not know it.
+    /// Which version of the subscription's slice the caller has now. Clients of the reference do not send it.
     pub version: Option<VersionId>,
 }

@@ -5,14 +5,14 @@ use utoipa::ToSchema;
 
 use super::{Id, Timestamp};
 
-/// A minted key, shown once.
+/// A minted api-key. Nothing shows it again.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct ApiKey {
-    /// The primary's server id: the company under which a secondary stores the key.
+    /// The id of the primary's own company: the company under which a secondary stores the key.
     pub primary_id: Id,
-    /// The key, hex.
+    /// The key itself, in hex: a credential.
     pub sync_api_key: String,
-    /// The uuid in the sync user's name. Not sent by the reference.
+    /// Tells keys apart: the UUID in the name of the company's machine user. Not sent by the reference.
     #[serde(default)]
     pub key_id: Id,
     /// Rises by one with each mint of the company. Not sent by the reference.
@@ -27,7 +27,7 @@ pub struct ApiKey {
 /// The longest overlap of two keys: 30 days, so that a receiver which syncs once a month survives a lost reply.
 pub const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 60 * 60;
 
-/// Body of `POST /v1/apikey`; the reference's has none. The header `Idempotency-Key` belongs to it.
+/// How to mint. Without a body, as with the reference: `overlap_seconds` is 0.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct MintRequest {
     /// Seconds that the key before stays good, unless the new one logs in earlier; 0, the default: it dies at once.
@@ -36,40 +36,41 @@ pub struct MintRequest {
     pub overlap_seconds: u32,
 }
 
-/// What may be told of a key.
+/// What may be told of an api-key: never the key itself.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiKeyInfo {
-    /// The uuid in the sync user's name.
+    /// Tells keys apart: the UUID in the name of the company's machine user.
     pub key_id: Id,
     /// Whose key it is.
     pub company_id: Id,
     /// Rises by one with each mint of the company.
     pub generation: i64,
-    /// `active`; `overlap`: good until `valid_until` or until the active one logs in; `expired`; `revoked`.
+    /// `active`; `overlap`: good until `valid_until` or until the active one logs in; `expired`: an overlap that is over;
+    /// `revoked`.
     pub state: String,
     /// When it was minted.
     pub created_at: Timestamp,
-    /// By whom.
+    /// User name of who minted it.
     pub created_by: String,
     /// First good login; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_used_at: Option<Timestamp>,
-    /// Last good login, to the minute.
+    /// Last good login, to the minute; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
-    /// From where.
+    /// The IP address of that login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_ip: Option<String>,
-    /// End of an overlap, at the latest.
+    /// When its overlap ends at the latest; absent: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
-    /// When it was superseded or revoked.
+    /// When it ended; absent: it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
-    /// By whom.
+    /// User name of who ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<String>,
-    /// `superseded` or `revoked`.
+    /// Why it ended: `superseded` by a new key, or `revoked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_why: Option<String>,
 }

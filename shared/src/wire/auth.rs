@@ -42,19 +42,19 @@ pub struct KeyLogin<'a> {
 /// Answer to a login.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct AuthToken {
-    /// JWT for `Authorization: Bearer`.
+    /// The access token, for the header `Authorization: Bearer`: a JWT that lives 15 minutes.
     pub token: String,
-    /// End of its life, RFC 3339, whole seconds.
+    /// When the token ends.
     pub expires: String,
-    /// For `GET /refresh/:token`: 64 hex digits.
+    /// For `GET /refresh/{token}`: 64 hex digits, good for 24 hours.
     pub refresh_token: String,
 }
 
 /// Answer to a refresh.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct RefreshedToken {
-    /// JWT for `Authorization: Bearer`.
+    /// The access token, for the header `Authorization: Bearer`: a JWT that lives 15 minutes.
     pub token: String,
-    /// End of its life, RFC 3339, whole seconds.
+    /// When the token ends.
     pub expires: String,
 }

@@ -6,40 +6,40 @@ use utoipa::ToSchema;
 use super::Id;
 use crate::crypto::Secret;
 
-/// Body of `POST /v1/servers` on a secondary: log in there, mint a key, store and prove it.
+/// Which primary to connect to, and as whom.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Connect {
     /// Base URL of the primary.
     #[serde(default)]
     #[schema(required = true, format = "uri")]
     pub url: String,
-    /// Company admin at the primary.
+    /// User name of a company admin there.
     #[serde(default)]
     #[schema(required = true, min_length = 1)]
     pub username: String,
-    /// His password there; used once, never stored.
+    /// His password there: used once, never stored.
     #[serde(default)]
     #[schema(value_type = String, required = true, min_length = 1)]
     pub password: Secret,
-    /// The primary is known here under another address, and has really moved.
+    /// `true`: this primary is known here under another address, and has really moved.
     #[serde(default)]
     pub moved: bool,
 }
 
-/// What a connection gives.
+/// The primary that we are connected to now.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Connected {
-    /// The primary's company.
+    /// The company that stands for the primary here.
     pub id: Id,
     /// Its name.
     pub name: String,
-    /// Its address.
+    /// Base URL of its server.
     pub sync_addr: String,
-    /// A stored key is never shown.
+    /// `true`: a key is stored. It is never shown.
     pub has_api_key: bool,
-    /// Our company there.
+    /// The company there whose key this is.
     pub company_id: Id,
-    /// Names of the slices we subscribe to, with whether the subscription is active.
+    /// What that company subscribes to there.
     pub subscriptions: Vec<Subscribed>,
 }
 
@@ -52,15 +52,15 @@ pub struct Subscribed {
     pub active: bool,
 }
 
-/// What a rotation gives; never the key.
+/// The key that is used from now on; never the key itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Rotated {
-    /// The primary's company.
+    /// The company that stands for the primary here.
     pub id: Id,
     /// Its name.
     pub name: String,
     /// Which key it is now.
     pub key_id: Id,
-    /// Rises by one with each mint of our company there.
+    /// Rises by one with each key that the primary mints for us.
     pub generation: i64,
 }

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// `{"message": …, "code": "…", "request_id": "…"}`; the reference sends `message` only.
+/// Why a request was refused. (The reference sends `message` only.)
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
-    /// A sentence, or for a body that breaks several rules a sentence each.
+    /// For people: a sentence, or a list of sentences where several things are wrong.
     pub message: Message,
-    /// For programs: stable.
+    /// For programs: one of the codes that docs/api.md lists. They are stable.
     #[serde(default)]
     pub code: String,
-    /// Names the line in the server's log.
+    /// The same as in the header `x-request-id`; names the line in the server's log.
     #[serde(default)]
     pub request_id: String,
 }

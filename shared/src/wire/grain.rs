@@ -9,63 +9,66 @@ use super::{Id, Timestamp, never};
 /// The key of a whole file.
 pub const LEVEL_1: &str = "level-1";
 
-/// A grain. Where the reference finds none it sends the zero value, which `add` of its command line depends on.
+/// A grain. Where one is asked for by its key and there is none, every member is zero or empty: clients of the
+/// reference depend on it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Grain {
-    /// Also names the content.
+    /// Names the content: changed content gets a new id.
     pub id: Id,
-    /// Whose grain it is; absent in the zero value.
+    /// The slice that it belongs to; absent if there is no such grain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice_id: Option<Id>,
-    /// What it is about; lower case; `level-1` for a whole file.
+    /// What it is about, for example a part number, in lower case; `level-1` for a whole file. Unique in the slice.
     #[serde(default)]
     pub grain_key: String,
-    /// By habit the file name.
+    /// Where it came from: by habit the name of a file.
     #[serde(default)]
     pub source: String,
-    /// `raw`, `b64`, `z64`, `a85` or `z85`.
+    /// How the payload's text holds its bytes: `raw` (as they are), `b64` (base64), `z64` (gzip, then base64), `a85`
+    /// (ASCII85) or `z85` (gzip, then ASCII85).
     #[serde(default)]
     pub encoding: String,
-    /// Characters of the payload text.
+    /// Characters of the payload's text.
     #[serde(default)]
     pub payload_len: i64,
-    /// The payload text, where asked for.
+    /// The payload's text: in `GET /v1/grains/{grain_id}`, and with `payload=yes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
-    /// When the row was made.
+    /// When it was added.
     #[serde(with = "never", default)]
     #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
-    /// The slice, in `GET /v1/grains/:id`.
+    /// The slice: in `GET /v1/grains/{grain_id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
 }
 
-/// Body of `POST /v1/grains`.
+/// A new grain.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateGrain {
-    /// Chosen by the server if absent or nil.
+    /// Chosen by the server if it is absent or all-zero.
     #[serde(default)]
     pub id: Id,
-    /// Required.
+    /// The slice that it is for.
     #[serde(default)]
     #[schema(required = true)]
     pub slice_id: Id,
-    /// Required; stored in lower case.
+    /// What it is about; stored in lower case. `level-1` for a whole file.
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 250)]
     pub grain_key: String,
-    /// By habit the file name.
+    /// Where it comes from: by habit the name of a file.
     #[serde(default)]
     pub source: String,
-    /// Required.
+    /// How the payload's text holds its bytes: `raw` (as they are), `b64` (base64), `z64` (gzip, then base64), `a85`
+    /// (ASCII85) or `z85` (gzip, then ASCII85).
     #[serde(default)]
     #[schema(required = true, pattern = "^(raw|b64|z64|a85|z85)$")]
     pub encoding: String,
-    /// Echoed in the answer.
+    /// What the answer says as `payload_len`; nothing else depends on it.
     #[serde(default)]
     pub payload_len: i64,
-    /// Required.
+    /// The payload's text.
     #[serde(default)]
     #[schema(required = true, min_length = 1)]
     pub payload: String,

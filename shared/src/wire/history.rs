@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Id, Timestamp, never};
 
-/// A version that was published and is kept.
+/// A published version of a slice.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Version {
     /// Rises by one with each publication.
@@ -16,11 +16,11 @@ pub struct Version {
     pub published_at: Option<Timestamp>,
     /// Grains in it.
     pub content_count: i64,
-    /// Bytes of their payload texts.
+    /// Bytes of their payloads' texts.
     pub payload_bytes: i64,
-    /// SHA-1 over ids and metadata, hex.
+    /// SHA-1 over the ids of the grains and the metadata, in hex, as the reference computes it.
     pub content_hash: String,
-    /// SHA-256 of the set hash, hex: equal ones mean equal content, payloads included.
+    /// SHA-256, in hex: equal digests mean equal content, payloads included.
     pub digest: String,
     /// Whether it is what receivers get now.
     pub current: bool,
@@ -29,9 +29,9 @@ pub struct Version {
 /// How two versions of a slice differ, by the keys of their grains.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Comparison {
-    /// The one compared from.
+    /// Number of the version compared from.
     pub from: i64,
-    /// The one compared to.
+    /// Number of the version compared to.
     pub to: i64,
     /// Keys that only `to` has.
     pub added: Keys,
@@ -46,9 +46,9 @@ pub struct Comparison {
 /// Keys of grains: how many, and the first of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Keys {
-    /// All of them.
+    /// How many there are.
     pub count: i64,
-    /// At most [`MAX_KEYS`], in byte order.
+    /// The first 1,000 of them, in byte order.
     pub keys: Vec<String>,
 }
 
@@ -91,10 +91,10 @@ pub struct GrainChange {
     pub to: Option<Id>,
 }
 
-/// Body of `POST /v1/slices/:id/rollback`.
+/// Which version to bring back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct Rollback {
-    /// The version to bring back; required.
+    /// Its number.
     #[schema(value_type = i64, required = true, minimum = 0)]
     pub version: Option<i64>,
 }

@@ -39,6 +39,7 @@ impl PartialSchema for Id {
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
             .format(Some(SchemaFormat::Custom("uuid".to_owned())))
+            .description(Some("A UUID. Where an id may be absent, the all-zero one stands for none."))
             .examples(["2bea8308-1840-4802-ad38-72b53e31594c"])
             .build()
             .into()

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// A page of a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// `null` when empty, except where the reference sends `[]`.
+    /// The rows. Without any it is `null`, but in the list of slices `[]`.
     pub data: Option<Vec<T>>,
     /// Where this page stands.
     pub paging: Paging,
@@ -17,11 +17,11 @@ pub struct Page<T> {
 pub struct Paging {
     /// From 1.
     pub page_number: i64,
-    /// Rows a page.
+    /// How many rows a page has at most.
     pub page_size: i64,
-    /// Rows in all pages.
+    /// How many rows all pages have together.
     pub items_total: i64,
-    /// Where the next page begins, for the query's `next`; absent on the last page. Not sent by the reference.
+    /// For the parameter `next`: where the next page begins; absent on the last page. Not sent by the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

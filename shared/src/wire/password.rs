@@ -5,14 +5,14 @@ use utoipa::ToSchema;
 
 use crate::crypto::Secret;
 
-/// Body of `PATCH /v1/password/:id`.
+/// A change of password, with the old one.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct ChangePassword {
     /// The one that is good now.
     #[serde(default)]
     #[schema(value_type = String, required = true, min_length = 8)]
     pub old_password: Secret,
-    /// See the password policy.
+    /// At least 8 characters, at most 72 bytes, and not easy to guess for who knows the user's names and address.
     #[serde(default)]
     #[schema(value_type = String, required = true, min_length = 8)]
     pub new_password: Secret,
@@ -22,10 +22,10 @@ pub struct ChangePassword {
     pub new_password_confirm: Secret,
 }
 
-/// Body of `POST /v1/users/:id/password`.
+/// A new password for somebody.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct ResetPassword {
-    /// See the password policy; absent: the server makes one.
+    /// At least 8 characters, at most 72 bytes, and not easy to guess; absent: the server makes one.
     #[schema(value_type = String)]
     #[serde(default)]
     pub new_password: Secret,
@@ -36,7 +36,7 @@ pub struct ResetPassword {
 pub struct PasswordReset {
     /// The user.
     pub id: i64,
-    /// As he logs in.
+    /// His user name.
     pub username: String,
     /// Shown this once, if the server made it.
     #[serde(skip_serializing_if = "Option::is_none")]

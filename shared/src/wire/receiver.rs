@@ -5,10 +5,10 @@ use utoipa::ToSchema;
 
 use super::{Id, Timestamp, never};
 
-/// A company with a subscription to a slice, and what it has of it, as far as it said.
+/// A company that subscribes to a slice, and which version of it the company has, as far as it said.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Receiver {
-    /// Whose subscription.
+    /// The company.
     pub company_id: Id,
     /// Its name.
     pub company_name: String,
@@ -18,15 +18,15 @@ pub struct Receiver {
     pub version: Option<i64>,
     /// Whether that is the published one.
     pub current: bool,
-    /// It said that all is well, not which version it has: the one it was last told of.
+    /// `true`: it reported success but no version, as the reference does; so this is the version that it was last told of.
     pub inferred: bool,
-    /// SHA-1 of that version, as in [`super::slice::Slice`]; empty where no version is known.
+    /// `content_hash` of that version; empty where no version is known.
     pub content_hash: String,
     /// When it first reported that version.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub reported_at: Option<Timestamp>,
-    /// When it last asked for its subscriptions, to ten minutes.
+    /// When it last asked for its subscriptions, within ten minutes.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub asked_at: Option<Timestamp>,

@@ -8,7 +8,7 @@ use super::Id;
 /// The feature name of our own sync protocol.
 pub const SYNC_2: &str = "sync-2";
 
-/// Whether a node publishes or receives.
+/// `primary`: publishes; `secondary`: receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerRole {
@@ -34,10 +34,10 @@ impl std::fmt::Display for ServerRole {
     }
 }
 
-/// The answer: the reference's two members and ours.
+/// Which server answers. (The reference sends the first two members.)
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Server {
-    /// The company that owns the node.
+    /// The id of the company that owns the server.
     #[serde(rename = "server-id")]
     pub server_id: Id,
     /// Its role.
@@ -46,7 +46,7 @@ pub struct Server {
     /// Name of that company; the reference does not send it.
     #[serde(rename = "server-name", default, skip_serializing_if = "String::is_empty")]
     pub server_name: String,
-    /// What it speaks besides the reference's wire.
+    /// What it speaks beyond the reference: `sync-2` on a primary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
 }

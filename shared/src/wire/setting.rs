@@ -6,33 +6,33 @@ use utoipa::ToSchema;
 use super::server::ServerRole;
 use super::{Id, Timestamp, never};
 
-/// The one row of settings.
+/// What the server is.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Setting {
-    /// Always `true`: the reference's way to have one row.
+    /// Always `true`, as with the reference.
     pub id: bool,
-    /// Whether the node publishes or receives.
+    /// Whether it publishes or receives.
     pub server_role: ServerRole,
-    /// The company that owns it.
+    /// The id of the company that owns it.
     pub server_id: Id,
-    /// When the node was made.
+    /// When it was set up.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
-    /// When the row last changed.
+    /// When this last changed.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
 }
 
-/// Body of `POST` and `PUT`.
+/// What the server is said to be.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct WriteSetting {
     /// `primary` or `secondary`.
     #[serde(default)]
     #[schema(required = true, pattern = "^(primary|secondary)$")]
     pub server_role: String,
-    /// The company that owns the node.
+    /// The id of the company that owns it.
     #[serde(default)]
     #[schema(required = true)]
     pub server_id: Id,

@@ -21,16 +21,17 @@ pub const SLICE_TYPES: [&str; 8] = [
     "pies-pricesheet",
 ];
 
-/// A slice.
+/// A slice: the unit of subscription and sync.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Slice {
-    /// The same on both nodes.
+    /// The same on both servers.
     pub id: Id,
-    /// Unique ignoring case. (Create calls it `name`.)
+    /// Unique on the server, ignoring case. (Bodies and lists call it `name`.)
     pub slice_name: String,
-    /// One of [`SLICE_TYPES`].
+    /// `aces-file`, `aces-items`, `asset-files`, `partspro-file`, `pies-file`, `pies-items`, `pies-marketcopy` or
+    /// `pies-pricesheet`.
     pub slice_type: String,
-    /// SHA-1 of the published version, hex; empty if nothing was published.
+    /// SHA-1 over ids and metadata of the published version, in hex; empty if nothing was published.
     pub content_hash: String,
     /// Grains in the published version.
     pub content_count: i64,
@@ -38,9 +39,9 @@ pub struct Slice {
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub content_date: Option<Timestamp>,
-    /// `false`: the publisher is editing.
+    /// Whether receivers may sync it now. `false`: the publisher has closed or locked it.
     pub allow_sync: bool,
-    /// `none`, `updating`, `success` or `error`.
+    /// How the last sync of it went: `none`, `updating`, `success` or `error`.
     pub sync_status: String,
     /// On a secondary: start of the last sync that had work to do.
     #[serde(with = "never")]
@@ -50,7 +51,7 @@ pub struct Slice {
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub last_good_sync: Option<Timestamp>,
-    /// When the row was made.
+    /// When it was added.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
@@ -58,69 +59,71 @@ pub struct Slice {
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
-    /// Key/value pairs; absent if none.
+    /// Names and values; absent if there are none. Staff of a primary see those of the draft.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Subscribers; absent if none.
+    /// Companies that subscribe to it, as far as the caller may see them; absent if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub companies: Option<Vec<Company>>,
-    /// The published version, for sync-2. Not sent by the reference.
+    /// Which version is published. Not sent by the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<VersionId>,
 }
 
-/// Which version of a slice: sync-2's way to say "the same".
+/// Names a version of a slice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionId {
-    /// New when the slice was made anew.
+    /// A random id that a slice gets when it is added: numbers of another epoch are not comparable.
     pub epoch: Id,
     /// Rises by one with each publication.
     pub number: i64,
-    /// SHA-256 of the set hash, hex.
+    /// SHA-256, in hex: equal digests mean equal content, payloads included.
     pub digest: String,
 }
 
-/// Body of `POST /v1/slices`.
+/// A new slice.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateSlice {
-    /// Chosen by the server if absent or nil.
+    /// Chosen by the server if it is absent or all-zero.
     #[serde(default)]
     pub id: Id,
-    /// At least 3 characters.
+    /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: String,
-    /// One of [`SLICE_TYPES`].
+    /// `aces-file`, `aces-items`, `asset-files`, `partspro-file`, `pies-file`, `pies-items`, `pies-marketcopy` or
+    /// `pies-pricesheet`.
     #[serde(default)]
     #[schema(
         required = true,
         pattern = "^(aces-file|aces-items|asset-files|partspro-file|pies-file|pies-items|pies-marketcopy|pies-pricesheet)$"
     )]
     pub slice_type: String,
-    /// Whether it may be synced at once.
+    /// Whether receivers may sync it; `false` if it is not said.
     #[serde(default)]
     pub allow_sync: bool,
-    /// Key/value pairs.
+    /// Names and values; published with the first `refresh`.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Body of `PATCH /v1/slices/:id`: what is absent stays.
+/// Changes of a slice: what is absent stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateSlice {
-    /// At least 3 characters.
+    /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: Patch<String>,
-    /// One of [`SLICE_TYPES`].
+    /// `aces-file`, `aces-items`, `asset-files`, `partspro-file`, `pies-file`, `pies-items`, `pies-marketcopy` or
+    /// `pies-pricesheet`.
     #[serde(default)]
     #[schema(value_type = String, required = false, pattern = "^(aces-file|aces-items|asset-files|partspro-file|pies-file|pies-items|pies-marketcopy|pies-pricesheet)$")]
     pub slice_type: Patch<String>,
-    /// Whether it may be synced.
+    /// `false` closes it until somebody opens it, and ends any lock; `true` opens it.
     #[serde(default)]
     #[schema(value_type = bool, required = false)]
     pub allow_sync: Patch<bool>,
-    /// The whole map; waits in the draft for the next publication.
+    /// All of its metadata, in place of what is there; `null`: none. Published with the next `refresh`.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     #[serde(default)]
     pub metadata: Patch<BTreeMap<String, String>>,
@@ -138,10 +141,10 @@ pub struct UpdateSlice {
     pub content_date: Patch<serde_json::Value>,
 }
 
-/// A pair as `GET /v1/slices/metadata/:id` lists it. (The reference says `val`.)
+/// A name and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MetadataPair {
-    /// Its key.
+    /// The name.
     pub key: String,
     /// Its value.
     #[serde(rename = "val")]

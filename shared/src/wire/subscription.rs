@@ -8,25 +8,25 @@ use super::patch::Patch;
 use super::slice::Slice;
 use super::{Id, Timestamp, never};
 
-/// A subscription.
+/// A subscription: that a company gets a slice.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Subscription {
-    /// The same on both nodes.
+    /// The same on both servers.
     pub id: Id,
-    /// What is subscribed to.
+    /// The slice.
     pub slice_id: Id,
-    /// The other party.
+    /// The other party: on a primary the receiver, on a secondary the company that stands for the primary.
     pub company_id: Id,
-    /// Unique ignoring case.
+    /// Unique on the server, ignoring case.
     #[serde(default)]
     pub name: String,
     /// May be empty.
     #[serde(default)]
     pub description: String,
-    /// Inactive ones do not sync.
+    /// `false`: it is not synced. On a secondary it is `true` only if both sides have switched it on.
     #[serde(default)]
     pub active: bool,
-    /// When the row was made.
+    /// When it was added.
     #[serde(with = "never", default)]
     #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
@@ -34,84 +34,84 @@ pub struct Subscription {
     #[serde(with = "never", default)]
     #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
-    /// The company, where asked for.
+    /// The company itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub company: Option<Company>,
-    /// The slice, where asked for.
+    /// The slice itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
-    /// In a primary's answer to a receiver: the version that it has, as far as the primary heard. Not sent by the
+    /// In `GET /v1/sync/subs`: the number of the version that the caller's company reported last. Not sent by the
     /// reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<i64>,
 }
 
-/// Body of `POST /v1/subs`.
+/// A new subscription.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateSubscription {
-    /// Chosen by the server if absent or nil.
+    /// Chosen by the server if it is absent or all-zero.
     #[serde(default)]
     pub id: Id,
-    /// Required.
+    /// The slice.
     #[serde(default)]
     #[schema(required = true)]
     pub slice_id: Id,
-    /// Required.
+    /// The company that gets it.
     #[serde(default)]
     #[schema(required = true)]
     pub company_id: Id,
-    /// At least 3 characters.
+    /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: String,
     /// May be empty.
     #[serde(default)]
     pub description: String,
-    /// Whether it starts now.
+    /// Whether the slice may be synced; `false` if it is not said.
     #[serde(default)]
     pub active: bool,
 }
 
-/// Body of `PUT /v1/subs/:id`: the reference wants the first three.
+/// Changes of a subscription, as the reference sends them: with three ids that must be what they are.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct PutSubscription {
     /// The id in the path.
     #[serde(default)]
     #[schema(required = true)]
     pub sub_id: Id,
-    /// As it is: a subscription keeps its slice.
+    /// Its slice, which it keeps: another one is 409.
     #[serde(default)]
     #[schema(required = true)]
     pub slice_id: Id,
-    /// As it is: a subscription keeps its company.
+    /// Its company, which it keeps: another one is 409.
     #[serde(default)]
     #[schema(required = true)]
     pub company_id: Id,
-    /// At least 3 characters; empty: as it is.
+    /// 3 to 255 characters; absent or empty: it stays.
     #[schema(value_type = Option<String>, max_length = 255, pattern = "^$|\\S[\\s\\S]+\\S")]
     pub name: Option<String>,
     /// May be empty.
     pub description: Option<String>,
-    /// The own side's switch.
+    /// This side's switch.
     pub active: Option<bool>,
 }
 
-/// Body of `PATCH /v1/subs/:id`: what is absent stays.
+/// Changes of a subscription: what is absent stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateSubscription {
     /// The id in the path.
     #[serde(default)]
     #[schema(value_type = Id, required = false)]
     pub sub_id: Patch<Id>,
-    /// As it is: a subscription keeps its slice.
+    /// Its slice, which it keeps: another one is 409.
     #[serde(default)]
     #[schema(value_type = Id, required = false)]
     pub slice_id: Patch<Id>,
-    /// As it is: a subscription keeps its company.
+    /// Its company, which it keeps: another one is 409.
     #[serde(default)]
     #[schema(value_type = Id, required = false)]
     pub company_id: Patch<Id>,
-    /// At least 3 characters.
+    /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
     pub name: Patch<String>,
@@ -119,7 +119,7 @@ pub struct UpdateSubscription {
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub description: Patch<String>,
-    /// The own side's switch.
+    /// This side's switch.
     #[serde(default)]
     #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,

@@ -99,12 +99,12 @@ pub struct FeedQuery {
     pub digest: Option<String>,
 }
 
-/// Body of `POST /v1/sync/slices/:id/grains`; the answer is `grain` lines and `end`.
+/// Which grains of a version are wanted.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WantedGrains {
-    /// Of which version.
+    /// The number of the version.
     pub version: i64,
-    /// At most [`MAX_WANTED`].
+    /// Their ids, 1,000 at most.
     pub ids: Vec<Id>,
 }
 

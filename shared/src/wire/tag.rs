@@ -7,16 +7,16 @@ use super::patch::Patch;
 use super::slice::Slice;
 use super::{Timestamp, never};
 
-/// A tag.
+/// A tag: a label that the server's staff puts on slices.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tag {
-    /// Local to the node.
+    /// A number that counts on this server only.
     pub id: i64,
-    /// Normalised, unique.
+    /// Unique on the server; lower case, with `_` for spaces and commas, and without quotes.
     pub name: String,
     /// May be empty.
     pub description: String,
-    /// When the row was made.
+    /// When it was added.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
@@ -24,15 +24,15 @@ pub struct Tag {
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub updated_at: Option<Timestamp>,
-    /// The slices that have it, where asked for; absent if none has.
+    /// The slices that have it: in `GET /v1/tags/{tag_id}`; absent if none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slices: Option<Vec<Slice>>,
 }
 
-/// Body of `POST /v1/tags`.
+/// A new tag.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateTag {
-    /// Normalised before it is stored.
+    /// Unique on the server. Spaces and commas become `_`, quotes are dropped, the rest becomes lower case.
     #[serde(default)]
     #[schema(required = true, pattern = "^[A-Za-z0-9_ ,-]{1,250}$")]
     pub name: String,
@@ -41,10 +41,10 @@ pub struct CreateTag {
     pub description: String,
 }
 
-/// Body of `PATCH /v1/tags/:id`. The reference wants the id in it too, and does not read it.
+/// Changes of a tag: what is absent stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateTag {
-    /// Normalised before it is stored.
+    /// Unique on the server. Spaces and commas become `_`, quotes are dropped, the rest becomes lower case.
     #[serde(default)]
     #[schema(value_type = String, required = false, pattern = "^[A-Za-z0-9_ ,-]{1,250}$")]
     pub name: Patch<String>,

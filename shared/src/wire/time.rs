@@ -68,6 +68,7 @@ impl PartialSchema for Timestamp {
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("RFC 3339, in UTC. `0001-01-01T00:00:00Z` stands for never."))
             .examples(["2026-11-21T19:02:33.334925Z"])
             .build()
             .into()

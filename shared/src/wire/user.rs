@@ -40,8 +40,8 @@ impl Role {
             Self::SuperAdmin => "super admins",
             Self::Admin => "admins",
             Self::CompanyAdmin => "company admins",
-            Self::Sync => "machines",
-            Self::User => "users",
+            Self::Sync => "machine users",
+            Self::User => "ordinary users",
         }
     }
 
@@ -58,26 +58,26 @@ impl Role {
     }
 }
 
-/// A user; never with password or token.
+/// A user of the server: a person or a machine. Passwords and tokens are never part of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
-    /// Local to the node.
+    /// A number that counts on this server only.
     pub id: i64,
     /// Given name.
     pub first_name: String,
     /// Family name.
     pub last_name: String,
-    /// What the user wants to be called; absent if nothing. Not known to the reference.
+    /// What the user wants to be called; absent if nothing. Not sent by the reference.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub display_name: String,
-    /// Unique ignoring case.
+    /// Unique on the server, ignoring case.
     pub username: String,
-    /// Unique ignoring case.
+    /// Unique on the server, ignoring case.
     pub email: String,
-    /// May be absent.
+    /// Absent if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub phone: String,
-    /// Whether it may log in.
+    /// Whether the user may log in.
     pub active: bool,
     /// Last login with a password.
     #[serde(with = "never")]
@@ -87,11 +87,11 @@ pub struct User {
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub password_changed: Option<Timestamp>,
-    /// 100, 110, 120, 200 or 300.
+    /// 100 super admin, 110 admin, 120 company admin, 200 machine, 300 ordinary user.
     pub role: i64,
-    /// Whom it belongs to.
+    /// The company that the user belongs to.
     pub company_id: Id,
-    /// When the row was made.
+    /// When the user was added.
     #[serde(with = "never")]
     #[schema(value_type = Timestamp)]
     pub created_at: Option<Timestamp>,
@@ -101,22 +101,22 @@ pub struct User {
     pub updated_at: Option<Timestamp>,
 }
 
-/// Body of `POST /v1/users`.
+/// A new user.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateUser {
-    /// Required.
+    /// Given name: 1 to 255 characters.
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 255, pattern = "\\S")]
     pub first_name: String,
-    /// Required.
+    /// Family name: 1 to 255 characters.
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 255, pattern = "\\S")]
     pub last_name: String,
-    /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`.
+    /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(required = true, pattern = "^[A-Za-z0-9_~.-]{1,30}$")]
     pub username: String,
-    /// See the password policy.
+    /// At least 8 characters, at most 72 bytes, and not easy to guess for who knows the user's names and address.
     #[serde(default)]
     #[schema(value_type = String, required = true, min_length = 8)]
     pub password: Secret,
@@ -124,7 +124,7 @@ pub struct CreateUser {
     #[serde(default)]
     #[schema(value_type = String, required = true, min_length = 8)]
     pub password_confirm: Secret,
-    /// Required.
+    /// E-mail address; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(required = true, pattern = "^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}[.][A-Za-z]{2,20}$")]
     pub email: String,
@@ -134,30 +134,31 @@ pub struct CreateUser {
     /// May be empty.
     #[serde(default)]
     pub display_name: String,
-    /// The caller's own, unless he is staff.
+    /// The company that the user belongs to: the caller's own, unless he is staff.
     #[serde(default)]
     #[schema(required = true)]
     pub company_id: Id,
-    /// 100, 110, 120, 200 or 300; must be weaker than the caller's.
+    /// 100 super admin, 110 admin, 120 company admin, 200 machine, 300 ordinary user. It must be weaker than the caller's,
+    /// that is a higher number.
     #[serde(default)]
     #[schema(required = true, minimum = 100, maximum = 300)]
     pub role: i64,
-    /// The reference creates users active whatever this says; so do we unless it is `false`.
+    /// Whether the user may log in; `true` if it is not said.
     pub active: Option<bool>,
 }
 
-/// Body of `PATCH /v1/users/:id`: what is absent stays.
+/// Changes of a user: what is absent stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct UpdateUser {
-    /// At least 2 characters.
+    /// Given name: 2 to 255 characters.
     #[serde(default)]
     #[schema(value_type = String, required = false, min_length = 2, max_length = 255, pattern = "\\S[\\s\\S]*\\S")]
     pub first_name: Patch<String>,
-    /// At least 2 characters.
+    /// Family name: 2 to 255 characters.
     #[serde(default)]
     #[schema(value_type = String, required = false, min_length = 2, max_length = 255, pattern = "\\S[\\s\\S]*\\S")]
     pub last_name: Patch<String>,
-    /// Unique ignoring case.
+    /// E-mail address; unique on the server, ignoring case.
     #[serde(default)]
     #[schema(value_type = String, required = false, pattern = "^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}[.][A-Za-z]{2,20}$")]
     pub email: Patch<String>,
@@ -169,7 +170,7 @@ pub struct UpdateUser {
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub display_name: Patch<String>,
-    /// Whether it may log in; staff only.
+    /// Whether the user may log in; by staff only.
     #[serde(default)]
     #[schema(value_type = bool, required = false)]
     pub active: Patch<bool>,

@@ -30,34 +30,36 @@ const LOGIN: Resource = Resource("Login");
 fn login() -> Vec<Operation> {
     vec![
         LOGIN
-            .public("check", (Method::GET, "/check"), "Say that the server runs")
+            .public("check", (Method::GET, "/check"), "Check that the server runs")
             .answers_json_text("Sandpiper API OK"),
         LOGIN
             .public("openapi", (Method::GET, "/openapi.json"), "This contract, for programs")
-            .about("The page `/docs` shows it to people.")
+            .about("The page `/docs/` shows it to people.")
             .answers_object(),
         LOGIN
             .public("login", (Method::POST, "/login"), "Log in with a password or an api-key")
             .about(
-                "An api-key that is not empty wins. A refused login has one answer, whatever the cause. The access \
-                 token lives 15 minutes, and ends at once when its user, company or key is switched off.",
+                "The body names a user with his password, or an api-key; a key that is not empty counts alone. `username` \
+                 may be the user's e-mail address. A refused login has one answer, whatever the cause. The access token \
+                 lives 15 minutes, and ends at once when its user, company or key is switched off.",
             )
             .takes_either::<PasswordLogin, KeyLogin>(json!({ "username": "companyadmin", "password": "a long pass phrase" }))
             .answers::<AuthToken>()
             .refuses(&[401]),
         LOGIN
             .public("syncLogin", (Method::POST, "/synclogin"), "Log in with an api-key")
+            .about("What `POST /login` does with a key, and nothing else.")
             .takes::<KeyLogin>(json!({ "sync-api-key": "1f2e3d4c" }))
             .answers::<AuthToken>()
             .refuses(&[401]),
         LOGIN
             .public("refresh", (Method::GET, "/refresh/{token}"), "Renew an access token")
-            .about("For up to 24 hours after the login.")
+            .about("`token` in the path is the `refresh_token` of a login: good for 24 hours after it.")
             .answers::<RefreshedToken>()
             .refuses(&[401]),
-        LOGIN.may(Action::ViewSelf, "me", (Method::GET, "/me"), "The caller").answers::<User>(),
+        LOGIN.may(Action::ViewSelf, "me", (Method::GET, "/me"), "View the caller's own user").answers::<User>(),
         LOGIN
-            .may(Action::ViewServer, "server", (Method::GET, "/server"), "Who answers here")
+            .may(Action::ViewServer, "server", (Method::GET, "/server"), "View which server answers")
             .answers::<Server>(),
     ]
 }
@@ -73,10 +75,12 @@ fn api_keys() -> Vec<Operation> {
             "Mint the api-key of the caller's company",
         )
         .about(
-            "The key before dies at that moment, unless `overlap_seconds` keeps it until the new one first logs in. \
-             With the header `Idempotency-Key` a retry gets the same answer for 24 hours, and nothing is minted again.",
+            "A company has one key: the one before dies at that moment, unless `overlap_seconds` keeps it until the new one \
+             first logs in. With the header `Idempotency-Key` a retry gets the same answer for 24 hours, and nothing is \
+             minted again.\n\n409: staff has switched the company's machine user off, or the key that was minted with this \
+             `Idempotency-Key` has logged in or ended meanwhile. 422: the `Idempotency-Key` was used with another body.",
         )
-        .header("Idempotency-Key", "1 to 255 characters of ASCII.", "4f0c9a52-7d1e-4a57-9d0e-0d1b7a1c5e21")
+        .header("Idempotency-Key", "Names this request, so that it can be repeated: 1 to 255 characters of ASCII, best a random UUID.", "4f0c9a52-7d1e-4a57-9d0e-0d1b7a1c5e21")
         .takes_optional::<MintRequest>(json!({ "overlap_seconds": 86_400 }))
         .answers::<ApiKey>()
         .refuses(&[409, 422]);
@@ -85,15 +89,17 @@ fn api_keys() -> Vec<Operation> {
             Action::ListApiKeys,
             "listApiKeys",
             (Method::GET, "/v1/apikey"),
-            "What may be told of the company's keys",
+            "List the api-keys of the caller's company",
         )
-        .about("Newest first; never the keys themselves.")
+        .about(
+            "Newest first: when they were minted and used, never the keys themselves. The list has no pages.",
+        )
         .answers_list::<ApiKeyInfo>(Empty::Array);
     let revoke = KEYS.may(
         Action::RevokeApiKeys,
         "revokeApiKeys",
         (Method::DELETE, "/v1/apikey"),
-        "End every key of the company",
+        "End every api-key of the caller's company",
     );
     let at_root = [
         mint.also("mintApiKeyAtRoot", "/apikey"),
@@ -112,7 +118,7 @@ fn companies() -> Vec<Operation> {
             .lists::<Company>(&service::company::COLUMNS),
         COMPANIES
             .may(Action::CreateCompany, "createCompany", (Method::POST, "/v1/companies"), "Add a company")
-            .about("It is inactive, unless `active` says otherwise.")
+            .about("It is inactive, unless `active` says otherwise. 409 when another one has that id, name or address.")
             .takes::<CreateCompany>(json!({
                 "name": "Retail Parts", "sync_addr": "https://sync.retail-parts.example", "active": true,
             }))
@@ -123,7 +129,7 @@ fn companies() -> Vec<Operation> {
                 Action::ViewCompany,
                 "viewCompany",
                 (Method::GET, "/v1/companies/{company_id}"),
-                "A company with its users",
+                "View a company with its users",
             )
             .answers::<Company>(),
         COMPANIES
@@ -132,6 +138,9 @@ fn companies() -> Vec<Operation> {
                 "updateCompany",
                 (Method::PATCH, "/v1/companies/{company_id}"),
                 "Change a company",
+            )
+            .about(
+                "409 when another company has that name or address, and for switching off the company that owns the server.",
             )
             .takes::<UpdateCompany>(json!({ "name": "Retail Parts Ltd." }))
             .answers::<Company>()
@@ -143,7 +152,7 @@ fn companies() -> Vec<Operation> {
                 (Method::DELETE, "/v1/companies/{company_id}"),
                 "Remove a company",
             )
-            .about("409 while it has users, subscriptions or received slices.")
+            .about("409 while it has users, subscriptions or received slices, and for the company that owns the server.")
             .refuses(&[409]),
     ]
 }
@@ -153,16 +162,21 @@ const SERVERS: Resource = Resource("Servers");
 fn servers() -> Vec<Operation> {
     vec![
         SERVERS
-            .may(Action::ListServers, "listServers", (Method::GET, "/v1/servers"), "Companies with a server")
-            .about("Active ones with an address, without the own one.")
-            .text("name", "The one of this name, ignoring case.", "Better Brakes")
+            .may(Action::ListServers, "listServers", (Method::GET, "/v1/servers"), "List companies with a server")
+            .about("Active ones that have an address, without the one that owns this server. The list has no pages.")
+            .text("name", "Only the one of this name, ignoring case.", "Better Brakes")
             .answers_list::<Company>(Empty::Array),
         SERVERS
             .may(
                 Action::ConnectToPrimary,
                 "connectToPrimary",
                 (Method::POST, "/v1/servers"),
-                "Log in at a primary, mint a key there, store and prove it",
+                "Connect to a primary",
+            )
+            .about(
+                "Logs in there as a company admin, mints an api-key, proves it by logging in with it, and stores it encrypted. \
+                 Again for a new key.\n\n409: the primary is known under another address (say `moved`), the address belongs \
+                 to another company, or a sync with it runs. 502: the primary refused, failed or could not be reached.",
             )
             .takes::<Connect>(json!({
                 "url": "https://sync.better-brakes.example", "username": "companyadmin", "password": "a long pass phrase",
@@ -174,7 +188,7 @@ fn servers() -> Vec<Operation> {
                 Action::ViewServerOfCompany,
                 "viewServer",
                 (Method::GET, "/v1/servers/{company_id}"),
-                "The server of a company",
+                "View the server of a company",
             )
             .answers::<Company>(),
         SERVERS
@@ -182,7 +196,11 @@ fn servers() -> Vec<Operation> {
                 Action::RotateApiKey,
                 "rotateApiKey",
                 (Method::POST, "/v1/servers/{company_id}/rotate"),
-                "Ask a primary for a new key with the old one, store and prove it",
+                "Renew the api-key for a primary",
+            )
+            .about(
+                "Asks the primary for a new key with the old one, stores it and proves it. Whatever breaks in between, the next \
+                 call or sync goes on from there. 409 while a sync with that primary runs.",
             )
             .answers::<Rotated>()
             .refuses(&[409, 502]),
@@ -198,6 +216,7 @@ fn users() -> Vec<Operation> {
             .lists::<User>(&service::user::COLUMNS),
         USERS
             .may(Action::CreateUser, "createUser", (Method::POST, "/v1/users"), "Add a user")
+            .about("409 when another user has that name or e-mail address, and for a second machine user of a company.")
             .takes::<CreateUser>(json!({
                 "first_name": "Ada", "last_name": "Green", "username": "ada", "email": "ada@retail-parts.example",
                 "password": "a long pass phrase", "password_confirm": "a long pass phrase", "role": 120,
@@ -206,22 +225,27 @@ fn users() -> Vec<Operation> {
             .creates::<User>()
             .refuses(&[404, 409]),
         USERS
-            .may(Action::ViewUser, "viewUser", (Method::GET, "/v1/users/{user_id}"), "A user")
+            .may(Action::ViewUser, "viewUser", (Method::GET, "/v1/users/{user_id}"), "View a user")
             .answers::<User>(),
         USERS
             .may(Action::UpdateUser, "updateUser", (Method::PATCH, "/v1/users/{user_id}"), "Change a user")
+            .about(
+                "Switching a user off ends what was issued to him. 409 when another user has that e-mail address, and for \
+                 switching off the last active super admin.",
+            )
             .takes::<UpdateUser>(json!({ "phone": "+1 555 0100" }))
             .answers::<User>()
             .refuses(&[409]),
-        USERS.may(Action::DeleteUser, "deleteUser", (Method::DELETE, "/v1/users/{user_id}"), "Remove a user"),
+        USERS.may(Action::DeleteUser, "deleteUser", (Method::DELETE, "/v1/users/{user_id}"), "Remove a user")
+            .about("His logins and keys end at once. His id is never used again; his name and address are free."),
         USERS
             .may(
                 Action::ChangePassword,
                 "changePassword",
                 (Method::PATCH, "/v1/password/{user_id}"),
-                "Change a password",
+                "Change a password with the old one",
             )
-            .about("With the old one. Ends every other session of the user.")
+            .about("Ends every other login of the user. 409 for a machine user: it has an api-key instead.")
             .takes::<ChangePassword>(json!({
                 "old_password": "a long pass phrase", "new_password": "another long pass phrase",
                 "new_password_confirm": "another long pass phrase",
@@ -234,7 +258,10 @@ fn users() -> Vec<Operation> {
                 (Method::POST, "/v1/users/{user_id}/password"),
                 "Set somebody's password",
             )
-            .about("Without `new_password` the server makes one and shows it this once. Ends every session of the user.")
+            .about(
+                "Without the old one. Without `new_password` the server makes one and shows it this once. Ends every login of the \
+                 user. 409 for oneself and for a machine user.",
+            )
             .takes_optional::<ResetPassword>(json!({ "new_password": "another long pass phrase" }))
             .answers::<PasswordReset>()
             .refuses(&[409]),
@@ -250,20 +277,33 @@ fn settings() -> Vec<Operation> {
             Action::ChangeSettings,
             "replaceSettings",
             (Method::PUT, "/v1/settings"),
-            "Say again what the server is",
+            "Say once more what the server is",
         )
-        .about("Role and company of a server are fixed when it is made: anything else is 409.")
+        .about(
+            "For clients of the reference. Role and company of a server are fixed when it is set up: a body that says anything \
+             else is 409, and nothing changes.",
+        )
         .takes::<WriteSetting>(body())
         .answers::<Setting>()
         .refuses(&[409]);
     let at_v1 = replace.also("replaceSettingsAtV1", "/v1");
     vec![
         SETTINGS
-            .may(Action::ViewSettings, "viewSettings", (Method::GET, "/v1/settings"), "What the server is")
+            .may(
+                Action::ViewSettings,
+                "viewSettings",
+                (Method::GET, "/v1/settings"),
+                "View what the server is",
+            )
             .answers::<Setting>(),
         SETTINGS
-            .may(Action::ChangeSettings, "createSettings", (Method::POST, "/v1/settings"), "Always 409")
-            .about("A server that runs has its settings already.")
+            .may(
+                Action::ChangeSettings,
+                "createSettings",
+                (Method::POST, "/v1/settings"),
+                "Refused: the server is set up",
+            )
+            .about("For clients of the reference. Always 409, as a server that runs has its settings.")
             .takes::<WriteSetting>(body())
             .creates::<Setting>()
             .refuses(&[409]),

@@ -7,6 +7,7 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBu
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Ref, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, ResponseBuilder,
 };
@@ -14,7 +15,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 
 use super::operation::{Body, JSON, whole_number};
 use super::{Access, Operation, operations};
-use crate::node::permission::{Own, Reach, Rule};
+use crate::node::permission::{On, Own, Reach, Rule};
 use crate::wire::Id;
 use crate::wire::error::ErrorBody;
 use crate::wire::user::Role;
@@ -22,10 +23,33 @@ use crate::wire::user::Role;
 const TOKEN: &str = "token";
 
 const ABOUT: &str = "One contract for both servers: a *primary* publishes slices of product data and mints api-keys, a \
-     *secondary* keeps a key for each primary and pulls. What only one of them offers, the other answers with 403 \
-     `wrong_server_role`.\n\nMembers of request bodies match ignoring case, unknown ones are ignored, and `null` is the \
-     same as absent but in PATCH. Ids are UUIDs; \"never\" is the time `0001-01-01T00:00:00Z`. Every refusal but a 401 \
-     for a missing or bad token has a body: `message` for people, `code` for programs, `request_id` for the log.";
+     *secondary* keeps a key for each primary and syncs from it. What only one of them offers, the other answers with 403 \
+     `wrong_server_role`. *The reference* is the Sandpiper server of 2020, written in Go: its clients work here \
+     unmodified.\n\n**Words.** A *slice* is the unit of subscription and sync, for example one ACES file. A *grain* is one \
+     payload in it. Edits wait in the slice's *draft* until `refresh` publishes it as the next *version*; receivers read \
+     published versions only.\n\n**Who.** Super admins (role 100) and admins (110) are the server's *staff*. A company \
+     admin (120) is a partner's person, a machine user (200) what his api-key logs in as, an ordinary user (300) somebody \
+     who has just his own row. Each operation says who may; `x-permission` says it to programs.\n\n**Bodies.** Members of \
+     request bodies match ignoring case, unknown ones are ignored, and `null` is the same as absent but in PATCH. Ids are \
+     UUIDs; the time \"never\" is `0001-01-01T00:00:00Z`. Every refusal but a 401 for a missing or bad token has a body: \
+     `message` for people, `code` for programs, `request_id` for the log.\n\n**Lists** have pages: `next` of the answer's \
+     `paging` is the way to the page behind it. What `sort` and `filter` may name, each list says.";
+
+/// Resources, in the order in which a reader needs them.
+const TAGS: [(&str, &str); 12] = [
+    ("Login", "Tokens, and who is who"),
+    ("Api-keys", "What a machine logs in with; on a primary"),
+    ("Companies", "Trading partners, and the company that owns the server"),
+    ("Servers", "Companies with a server; on a secondary the connections to primaries"),
+    ("Users", "People and machines of companies"),
+    ("Settings", "What the server is"),
+    ("Slices", "What is published: content, locks, versions, receivers"),
+    ("Grains", "The payloads in slices"),
+    ("Subscriptions", "Which company gets which slice"),
+    ("Tags", "Labels by which staff groups slices; each server has its own"),
+    ("Activity", "The sync log"),
+    ("Sync", "What a secondary reads at a primary, and what makes it do so"),
+];
 
 /// The whole contract.
 pub fn document() -> OpenApi {
@@ -62,6 +86,10 @@ pub fn document() -> OpenApi {
                 .build(),
         )
         .paths(paths)
+        .tags(Some(
+            TAGS.into_iter()
+                .map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build()),
+        ))
         .components(Some(components.build()))
         .build()
 }
@@ -127,7 +155,7 @@ fn path_parameter(name: &'static str) -> Parameter {
         "name" | "grain_key" | "token" => {
             let text =
                 ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).min_length(Some(1)).build();
-            (text.into(), json!(if name == "grain_key" { "level-1" } else { "Brake Pads" }))
+            (text.into(), example_of(name))
         }
         _ => (Id::schema(), json!("2bea8308-1840-4802-ad38-72b53e31594c")),
     };
@@ -135,9 +163,33 @@ fn path_parameter(name: &'static str) -> Parameter {
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
+        .description(Some(about_parameter(name)))
         .schema(Some(schema))
         .example(Some(example))
         .build()
+}
+
+fn example_of(name: &str) -> Value {
+    json!(match name {
+        "grain_key" => "level-1",
+        "token" => "the-refresh-token-of-a-login",
+        _ => "Brake Pads",
+    })
+}
+
+fn about_parameter(name: &str) -> &'static str {
+    match name {
+        "company_id" => "A company's id",
+        "slice_id" => "A slice's id",
+        "grain_id" => "A grain's id",
+        "subscription_id" => "A subscription's id",
+        "user_id" => "A user's number",
+        "tag_id" => "A tag's number",
+        "activity_id" => "The record's number",
+        "grain_key" => "The grain's key, ignoring case",
+        "token" => "The `refresh_token` of a login",
+        _ => "The name, ignoring case",
+    }
 }
 
 /// Statuses of refusals: those that follow from the operation's form, and its own.
@@ -199,8 +251,8 @@ fn description(operation: &Operation, rule: Option<Rule>) -> String {
     let Some(rule) = rule else { return text + "Permission: anybody, without a token." };
     text.push_str("Permission: ");
     text.push_str(&in_words(rule));
-    if rule.on != crate::node::permission::On::Both {
-        text = format!("{text} On a {} only.", rule.on);
+    if rule.on != On::Both {
+        text = format!("{text} Offered by a {} only.", rule.on);
     }
     text
 }
@@ -210,12 +262,15 @@ pub fn in_words(rule: Rule) -> String {
     let named = |wanted: Reach| {
         let names: Vec<&str> =
             ROLES.into_iter().filter(|role| rule.reach(*role) == wanted).map(Role::in_words).collect();
-        names.join(", ")
+        match names.split_last() {
+            Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+            _ => names.concat(),
+        }
     };
     let own = match rule.own {
         Own::Nothing => "",
-        Own::Company => "what belongs to their company",
-        Own::Subscribed => "slices to which their company actively subscribes",
+        Own::Company => "what belongs to their own company",
+        Own::Subscribed => "slices to which their own company actively subscribes",
         Own::Himself => "themselves",
     };
     let mut parts = Vec::new();
@@ -223,12 +278,12 @@ pub fn in_words(rule: Rule) -> String {
         parts.push(named(Reach::All));
     }
     if rule.reach.contains(&Reach::Own) {
-        parts.push(format!("{} for {own}", named(Reach::Own)));
+        parts.push(format!("{} only for {own}", named(Reach::Own)));
     }
     let mut text = parts.join("; ");
     text.push('.');
     if !rule.note.is_empty() {
-        text = format!("{text} ({})", rule.note);
+        text = format!("{text} Note: {}.", rule.note);
     }
     text
 }
@@ -246,5 +301,10 @@ fn permission(rule: Option<Rule>) -> Value {
             (role.number().to_string(), reach.into())
         })
         .collect();
-    json!({ "action": format!("{:?}", rule.action), "server": rule.on.to_string(), "roles": reach })
+    let mut permission =
+        json!({ "action": format!("{:?}", rule.action), "server": rule.on.to_string(), "roles": reach });
+    if let (Some(members), true) = (permission.as_object_mut(), rule.reach.contains(&Reach::Own)) {
+        members.insert("own".to_owned(), rule.own.as_str().into());
+    }
+    permission
 }

@@ -52,7 +52,8 @@ pub struct Operation {
     /// Who may call it.
     pub access: Access,
     pub(super) tag: &'static str,
-    pub(super) summary: &'static str,
+    /// What it does, in a few words.
+    pub summary: &'static str,
     pub(super) about: &'static str,
     pub(super) query: Vec<Parameter>,
     pub(super) request: Option<Body>,

@@ -31,12 +31,12 @@ fn slices() -> Vec<Operation> {
     vec![
         SLICES
             .may(Action::ListSlices, "listSlices", (Method::GET, "/v1/slices"), "List slices")
-            .text("tags", "With at least one of these tags, divided by commas; staff only.", "hot_items,new")
-            .text("tags-all", "With all of these tags; staff only.", "hot_items,new")
+            .text("tags", "Only slices that have at least one of these tags, divided by commas. Staff only.", "hot_items,new")
+            .text("tags-all", "Only slices that have all of these tags, divided by commas. Staff only.", "hot_items,new")
             .lists::<Slice>(&service::slice::COLUMNS),
         SLICES
             .may(Action::CreateSlice, "createSlice", (Method::POST, "/v1/slices"), "Add a slice")
-            .about("It is closed for sync, unless `allow_sync` says otherwise.")
+            .about("Without content. It is closed for sync, unless `allow_sync` says otherwise.")
             .takes::<CreateSlice>(json!({
                 "name": "Brake Pads", "slice_type": "aces-file", "allow_sync": true,
                 "metadata": { "vcdb-version": "2026-10-30" },
@@ -48,16 +48,18 @@ fn slices() -> Vec<Operation> {
                 Action::ViewSlice,
                 "viewSliceByName",
                 (Method::GET, "/v1/slices/name/{name}"),
-                "A slice by its name",
+                "View a slice by its name",
             )
+            .about("Ignoring case. 404 also for a slice that the caller may not see.")
             .answers::<Slice>(),
         SLICES
             .may(
                 Action::ViewSlice,
                 "viewMetadata",
                 (Method::GET, "/v1/slices/metadata/{slice_id}"),
-                "The metadata of a slice",
+                "View the metadata of a slice",
             )
+            .about("Staff of a primary see those of the draft, everybody else those of the published version.")
             .answers_list::<MetadataPair>(Empty::Null),
         SLICES
             .may(
@@ -66,27 +68,38 @@ fn slices() -> Vec<Operation> {
                 (Method::POST, "/v1/slices/refresh/{slice_id}"),
                 "Publish the draft of a slice",
             )
+            .about(
+                "What was added, removed and changed since the last publication becomes the next version, as a whole. Without a \
+                 change nothing happens. 409 while somebody else has locked the slice.",
+            )
             .refuses(&[409]),
         SLICES
             .may(
                 Action::LockSlice,
                 "lockSlice",
                 (Method::PUT, "/v1/slices/lock/{slice_id}"),
-                "Close a slice for sync",
+                "Lock a slice",
             )
-            .about("For an hour at most. 409 `locked` while somebody else has it.")
+            .about(
+                "Closes it for sync and for edits by others, for an hour. A slice that was closed before stays closed after that \
+                 hour. 409 `locked` while somebody else has locked it; a super admin takes over anybody's lock.",
+            )
             .refuses(&[409]),
         SLICES
             .may(
                 Action::LockSlice,
                 "unlockSlice",
                 (Method::PUT, "/v1/slices/unlock/{slice_id}"),
-                "Open a slice for sync",
+                "Unlock a slice",
+            )
+            .about(
+                "Opens it for sync, however it was closed. 409 `locked` while somebody else has locked it; a super admin opens \
+                 anybody's lock.",
             )
             .refuses(&[409]),
         SLICES
-            .may(Action::ViewSlice, "viewSlice", (Method::GET, "/v1/slices/{slice_id}"), "A slice")
-            .about("With its metadata and subscribers.")
+            .may(Action::ViewSlice, "viewSlice", (Method::GET, "/v1/slices/{slice_id}"), "View a slice")
+            .about("With its metadata and subscribers. A slice that is closed for sync can be read too.")
             .answers::<Slice>(),
         SLICES
             .may(
@@ -95,7 +108,10 @@ fn slices() -> Vec<Operation> {
                 (Method::PATCH, "/v1/slices/{slice_id}"),
                 "Change a slice",
             )
-            .about("Metadata is replaced as a whole, in the draft: it is published by `refresh`.")
+            .about(
+                "Metadata is replaced as a whole, in the draft: it is published by `refresh`. `allow_sync` false closes the slice \
+                 until somebody opens it. 409 `locked` while somebody else has locked it.",
+            )
             .takes::<UpdateSlice>(json!({ "name": "Brake Pads, Premium" }))
             .answers::<Slice>()
             .refuses(&[409]),
@@ -106,7 +122,7 @@ fn slices() -> Vec<Operation> {
                 (Method::DELETE, "/v1/slices/{slice_id}"),
                 "Remove a slice with all it holds",
             )
-            .about("409 while somebody subscribes to it.")
+            .about("409 while a company subscribes to it, or somebody else has locked it.")
             .refuses(&[409]),
     ]
 }
@@ -119,8 +135,9 @@ fn history() -> Vec<Operation> {
                 Action::ViewReceivers,
                 "listReceivers",
                 (Method::GET, "/v1/slices/{slice_id}/receivers"),
-                "Who has which version of a slice",
+                "List who has which version of a slice",
             )
+            .about("Companies that subscribe to it, and what their machines reported.")
             .lists::<Receiver>(&service::receiver::COLUMNS),
         SLICES
             .may(
@@ -136,11 +153,12 @@ fn history() -> Vec<Operation> {
                 Action::ViewVersions,
                 "compareVersions",
                 (Method::GET, "/v1/slices/{slice_id}/compare"),
-                "How two versions of a slice differ",
+                "Compare two versions of a slice",
             )
-            .number("from", "The one compared from.", 0)
+            .about("By the keys of their grains. 404 for a version that was never published.")
+            .number("from", "Number of the version to compare from.", 0)
             .required()
-            .number("to", "The one compared to: the published one if it is not said.", 0)
+            .number("to", "Number of the version to compare to: the published one if it is not said.", 0)
             .answers::<Comparison>(),
         SLICES
             .may(
@@ -148,6 +166,10 @@ fn history() -> Vec<Operation> {
                 "rollbackSlice",
                 (Method::POST, "/v1/slices/{slice_id}/rollback"),
                 "Publish an earlier version anew",
+            )
+            .about(
+                "Its content becomes the next version. It goes on if the caller hangs up. 409 while there are unpublished changes, \
+                 or somebody else has locked the slice.",
             )
             .takes::<Rollback>(json!({ "version": 1 }))
             .answers::<Published>()
@@ -161,11 +183,12 @@ fn grains() -> Vec<Operation> {
     vec![
         GRAINS
             .may(Action::ListGrains, "listGrains", (Method::GET, "/v1/grains"), "List grains of all slices")
-            .flag("payload", "With payloads.")
+            .flag("payload", "`yes`: with payloads.")
             .lists::<Grain>(&service::grain::COLUMNS),
         GRAINS
             .may(Action::CreateGrain, "createGrain", (Method::POST, "/v1/grains"), "Add a grain to the draft")
-            .flag("replace", "In the place of the grain with the same key.")
+            .about("Receivers get it when the slice is published by `refresh`. 409 for an id or a key that is taken.")
+            .flag("replace", "`yes`: in the place of the grain with the same key.")
             .takes::<CreateGrain>(json!({
                 "slice_id": "2bea8308-1840-4802-ad38-72b53e31594c", "grain_key": "level-1", "encoding": "raw",
                 "source": "brake-pads.xml", "payload": "<ACES version=\"4.2\"/>",
@@ -179,21 +202,21 @@ fn grains() -> Vec<Operation> {
                 (Method::GET, "/v1/grains/slice/{slice_id}"),
                 "List grains of one slice",
             )
-            .flag("payload", "With payloads.")
+            .flag("payload", "`yes`: with payloads.")
             .lists::<Grain>(&service::grain::COLUMNS_OF_SLICE),
         GRAINS
             .may(
                 Action::FindGrainByKey,
                 "findGrain",
                 (Method::GET, "/v1/grains/{slice_id}/{grain_key}"),
-                "A grain by its key",
+                "View a grain by its key",
             )
-            .about("If there is none: 200 with every member zero, as the reference does.")
-            .flag("payload", "With the payload.")
+            .about("If there is none: 200 with every member zero or empty, as clients of the reference expect.")
+            .flag("payload", "`yes`: with the payload.")
             .answers::<Grain>(),
         GRAINS
-            .may(Action::ViewGrain, "viewGrain", (Method::GET, "/v1/grains/{grain_id}"), "A grain")
-            .about("With payload and slice. Also one that an earlier version had.")
+            .may(Action::ViewGrain, "viewGrain", (Method::GET, "/v1/grains/{grain_id}"), "View a grain")
+            .about("With payload and slice. Also one that only an earlier version of the slice had.")
             .answers::<Grain>(),
         GRAINS
             .may(
@@ -235,15 +258,16 @@ fn subscriptions() -> Vec<Operation> {
                 Action::ViewSubscription,
                 "viewSubscriptionByName",
                 (Method::GET, "/v1/subs/name/{name}"),
-                "A subscription by its name",
+                "View a subscription by its name",
             )
+            .about("Ignoring case. 404 also for one of another company.")
             .answers::<Subscription>(),
         SUBSCRIPTIONS
             .may(
                 Action::ViewSubscription,
                 "viewSubscription",
                 (Method::GET, "/v1/subs/{subscription_id}"),
-                "A subscription",
+                "View a subscription",
             )
             .answers::<Subscription>(),
         SUBSCRIPTIONS
@@ -251,8 +275,9 @@ fn subscriptions() -> Vec<Operation> {
                 Action::UpdateSubscription,
                 "replaceSubscription",
                 (Method::PUT, "/v1/subs/{subscription_id}"),
-                "Change a subscription, as the reference does",
+                "Change a subscription, as clients of the reference do",
             )
+            .about("As `PATCH`, but with three ids that must be what they are.")
             .takes::<PutSubscription>(json!({
                 "sub_id": "19c3b5bc-4337-4ac1-b39e-9b9de682c9a7",
                 "slice_id": "2bea8308-1840-4802-ad38-72b53e31594c",
@@ -268,7 +293,7 @@ fn subscriptions() -> Vec<Operation> {
                 "Change a subscription",
             )
             .about(
-                "It keeps its slice and its company. On a secondary `active` is the receiver's own switch.",
+                "It keeps its slice and its company. On a secondary only `active` can change: it is the receiver's own switch.",
             )
             .takes::<UpdateSubscription>(json!({ "active": false }))
             .answers::<Subscription>()
@@ -285,7 +310,7 @@ fn subscriptions() -> Vec<Operation> {
                 Action::ViewSubscription,
                 "viewSubscriptionOfCompany",
                 (Method::GET, "/v1/companies/{company_id}/subs/{slice_id}"),
-                "The subscription of a company to a slice",
+                "View the subscription of a company to a slice",
             )
             .answers::<Subscription>(),
     ]
@@ -300,7 +325,12 @@ fn activity() -> Vec<Operation> {
             .about("Newest first.")
             .lists::<Activity>(&service::activity::COLUMNS),
         ACTIVITY
-            .may(Action::RecordActivity, "recordActivity", (Method::POST, "/v1/activity"), "Add a record")
+            .may(
+                Action::RecordActivity,
+                "recordActivity",
+                (Method::POST, "/v1/activity"),
+                "Add a record to the sync log",
+            )
             .takes::<CreateActivity>(json!({
                 "company_id": "20000000-0000-4000-8000-000000000000", "success": true,
                 "message": "Slice \"Brake Pads\"", "duration": 1_500_000_000,
@@ -311,14 +341,14 @@ fn activity() -> Vec<Operation> {
                 Action::ViewActivity,
                 "viewActivity",
                 (Method::GET, "/v1/activity/{activity_id}"),
-                "A record",
+                "View a record of the sync log",
             )
             .answers::<Activity>(),
         ACTIVITY.may(
             Action::DeleteActivity,
             "deleteActivity",
             (Method::DELETE, "/v1/activity/{activity_id}"),
-            "Remove a record",
+            "Remove a record from the sync log",
         ),
     ]
 }
@@ -330,11 +360,11 @@ fn tags() -> Vec<Operation> {
         TAGS.may(Action::ListTags, "listTags", (Method::GET, "/v1/tags"), "List tags")
             .lists::<Tag>(&service::tag::COLUMNS),
         TAGS.may(Action::CreateTag, "createTag", (Method::POST, "/v1/tags"), "Add a tag")
-            .about("Its name becomes lower case; spaces and commas become `_`.")
+            .about("Its name becomes lower case; spaces and commas become `_`. 409 when there is one of that name.")
             .takes::<CreateTag>(json!({ "name": "hot_items", "description": "What sells best" }))
             .creates::<Tag>()
             .refuses(&[409]),
-        TAGS.may(Action::ViewTag, "viewTag", (Method::GET, "/v1/tags/{tag_id}"), "A tag with its slices")
+        TAGS.may(Action::ViewTag, "viewTag", (Method::GET, "/v1/tags/{tag_id}"), "View a tag with its slices")
             .answers::<Tag>(),
         TAGS.may(Action::UpdateTag, "updateTag", (Method::PATCH, "/v1/tags/{tag_id}"), "Change a tag")
             .takes::<UpdateTag>(json!({ "description": "What sells best this year" }))

@@ -15,8 +15,10 @@ pub(super) fn operations() -> Vec<Operation> {
     let run = SYNC
         .may(Action::RunSync, "runSync", (Method::POST, "/v1/sync/{company_id}"), "Sync with a primary")
         .about(
-            "Answers when it is done: 200 only if every active slice that the primary offers is now equal. It goes on \
-             if the caller hangs up.",
+            "`company_id` is the company that stands for the primary here. Answers when it is done: 200 only if every active \
+             slice that the primary offers is now equal to the primary's. It goes on if the caller hangs up.\n\n409: another \
+             sync with that primary runs, or something must be set up first. 502: the primary refused, failed or could not \
+             be reached, or some slices failed: `message` says which and why.",
         )
         .refuses(&[409, 502]);
     let at_root = run.also("runSyncAtRoot", "/sync/{company_id}");
@@ -25,46 +27,50 @@ pub(super) fn operations() -> Vec<Operation> {
             Action::OpenSyncSocket,
             "openSyncSocket",
             (Method::GET, "/v1/sync"),
-            "Nothing, as with the reference",
-        ),
+            "Answer 200 with an empty body",
+        )
+        .about("For clients of the reference."),
         SYNC.may(
             Action::ListOffers,
             "listOffers",
             (Method::GET, "/v1/sync/subs"),
-            "What the caller's company may pull",
+            "List what the caller's company may sync",
         )
-        .about("Its subscriptions, active or not, each with its slice.")
+        .about("Its subscriptions, active or not, each with its slice, closed or not. The list has no pages.")
         .answers_list::<Subscription>(Empty::Null),
         SYNC.may(
             Action::ReadFeed,
             "listGrainsToSync",
             (Method::GET, "/v1/sync/slice/{slice_id}"),
-            "Every grain of the published version",
+            "Read every grain of the published version",
         )
-        .flag("brief", "With empty payloads.")
+        .about("How receivers of the reference sync. 409 while the slice is closed for sync.")
+        .flag("brief", "`yes`: with empty payloads.")
         .answers_list::<Grain>(Empty::Null)
         .refuses(&[409]),
         SYNC.may(
             Action::ReadFeed,
             "readFeed",
             (Method::GET, "/v1/sync/slices/{slice_id}/feed"),
-            "sync-2: a version of a slice, or the way to it",
+            "sync-2: read a version of a slice, or what changed since another",
         )
         .about(
-            "Lines of JSON: a header, then one member a line, `\"end\"` at the end. See docs/api.md, sync-2.",
+            "Lines of JSON: a header, then one object with one member a line, `\"end\"` at the end. What comes depends on what \
+             the caller says that it has: docs/api.md says how, under sync-2. 409 while the slice is closed for sync.",
         )
-        .id("epoch", "Of the version that the caller has.")
+        .id("epoch", "The epoch of the version that the caller has; with none of these three: it has nothing.")
         .number("from", "The number of that version.", 0)
         .text("digest", "The digest of that version.", "9f86d081")
-        .number("version", "Another than the published version.", 0)
+        .number("version", "The version to read: the published one if it is not said.", 0)
         .answers_text(NDJSON, "{\"mode\":\"full\"}\n\"end\"\n")
         .refuses(&[409]),
         SYNC.may(
             Action::ReadFeed,
             "readGrains",
             (Method::POST, "/v1/sync/slices/{slice_id}/grains"),
-            "sync-2: some grains of a version",
+            "sync-2: read some grains of a version",
         )
+        .about("Lines of JSON: one `grain` a line, `\"end\"` at the end. 409 while the slice is closed for sync.")
         .takes::<WantedGrains>(json!({ "version": 1, "ids": ["f1792957-e143-478d-bae8-4b64e957feca"] }))
         .answers_text(NDJSON, "\"end\"\n")
         .refuses(&[409]),

@@ -20,17 +20,17 @@ use crate::wire::{Id, Timestamp};
 /// What publishing did.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Published {
-    /// Which slice.
+    /// The slice.
     pub slice_id: Id,
     /// Its name.
     pub slice_name: String,
-    /// The version that now is the published one.
+    /// Number of the version that is the published one now.
     pub version: i64,
-    /// Whether it is a new one.
+    /// Whether that is a new version; `false`: nothing was to publish.
     pub changed: bool,
     /// Grains in it.
     pub content_count: i64,
-    /// SHA-1 over ids and metadata.
+    /// SHA-1 over ids and metadata, in hex.
     pub content_hash: String,
 }
 

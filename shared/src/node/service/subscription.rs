@@ -179,7 +179,7 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::Forbidden`] but for staff, [`Error::ForbiddenMember`], [`Error::NotFound`],
-/// [`Error::BadRequest`] for another id than the one asked for, [`Error::Conflict`] for another slice or company.
+/// [`Error::Conflict`] for another id than the one asked for, another slice or another company.
 pub async fn update(
     node: &Node,
     who: &Principal,
