@@ -477,11 +477,14 @@ fn table() -> String {
         let operations: Vec<_> =
             all.iter().filter(|operation| operation.access == Access::Login(rule.action)).collect();
         let mut words: Vec<&str> = operations.iter().map(|operation| operation.summary).collect();
-        words.extend(rule.action.part());
         // One that stands at two paths says the same twice.
         words.dedup();
-        let requests: Vec<String> =
+        let mut requests: Vec<String> =
             operations.iter().map(|operation| format!("`{} {}`", operation.method, operation.path)).collect();
+        if let Some((what, place)) = rule.action.part() {
+            words.push(what);
+            requests.push(place.to_owned());
+        }
         let reach = rule.reach.map(|reach| match reach {
             Reach::No => "–",
             Reach::Own => rule.own.as_str(),

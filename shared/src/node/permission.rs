@@ -152,8 +152,8 @@ matrix! {
     ListCompanies:       Both,      All All Own No  No,  Company,    "";
     ViewCompany:         Both,      All All Own No  No,  Company,    "";
     UpdateCompany:       Both,      All All Own No  No,  Company,    "by a company admin not `active`, and on a secondary neither `sync_addr` nor `sync_api_key`";
-    SwitchCompany:       Both,      All All No  No  No,  Nothing,    "`active` in `PATCH /v1/companies/{company_id}`";
-    PlacePrimary:        Secondary, All All No  No  No,  Nothing,    "`sync_addr` and `sync_api_key` in `PATCH /v1/companies/{company_id}`";
+    SwitchCompany:       Both,      All All No  No  No,  Nothing,    "";
+    PlacePrimary:        Secondary, All All No  No  No,  Nothing,    "";
     DeleteCompany:       Both,      All All No  No  No,  Nothing,    "";
 
     ListServers:         Both,      All All No  No  No,  Nothing,    "";
@@ -165,7 +165,7 @@ matrix! {
     ListUsers:           Both,      All All Own No  No,  Company,    "";
     ViewUser:            Both,      All All Own Own Own, Himself,    "";
     UpdateUser:          Both,      All All Own No  Own, Himself,    "an admin changes no super admin; `active` by staff only";
-    SwitchUser:          Both,      All All No  No  No,  Nothing,    "`active` in `PATCH /v1/users/{user_id}`";
+    SwitchUser:          Both,      All All No  No  No,  Nothing,    "";
     DeleteUser:          Both,      All All Own No  No,  Company,    "only users weaker than the caller";
     ChangePassword:      Both,      All All Own No  Own, Himself,    "an admin changes no super admin's";
     ResetPassword:       Both,      All All No  No  No,  Nothing,    "not of users stronger than the caller";
@@ -175,7 +175,7 @@ matrix! {
 
     CreateSlice:         Primary,   All All No  No  No,  Nothing,    "";
     ListSlices:          Both,      All All Own No  No,  Subscribed, "";
-    FindSlicesByTag:     Both,      All All No  No  No,  Nothing,    "`tags` and `tags-all` in `GET /v1/slices`";
+    FindSlicesByTag:     Both,      All All No  No  No,  Nothing,    "";
     ViewSlice:           Both,      All All Own Own No,  Subscribed, "";
     UpdateSlice:         Primary,   All All No  No  No,  Nothing,    "";
     DeleteSlice:         Primary,   All All No  No  No,  Nothing,    "";
@@ -215,14 +215,21 @@ matrix! {
 }
 
 impl Action {
-    /// In words, for an action that is a part of others' requests: a member or a parameter that not everybody may send
-    /// who may send the rest. What an operation of its own stands for, that operation says.
-    pub fn part(self) -> Option<&'static str> {
+    /// For an action that is a part of others' requests, a member or a parameter that not everybody may send who may
+    /// send the rest: what it does, and where it stands. What an operation of its own stands for, that operation says.
+    pub fn part(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::SwitchCompany => Some("Switch a company on or off"),
-            Self::PlacePrimary => Some("Say where a primary is, and with which key to log in there"),
-            Self::SwitchUser => Some("Switch a user on or off"),
-            Self::FindSlicesByTag => Some("List slices by their tags"),
+            Self::SwitchCompany => {
+                Some(("Switch a company on or off", "`active` in `PATCH /v1/companies/{company_id}`"))
+            }
+            Self::PlacePrimary => Some((
+                "Say where a primary is, and with which key to log in there",
+                "`sync_addr` and `sync_api_key` in `PATCH /v1/companies/{company_id}`",
+            )),
+            Self::SwitchUser => Some(("Switch a user on or off", "`active` in `PATCH /v1/users/{user_id}`")),
+            Self::FindSlicesByTag => {
+                Some(("List slices by their tags", "`tags` and `tags-all` in `GET /v1/slices`"))
+            }
             _ => None,
         }
     }

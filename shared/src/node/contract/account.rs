@@ -301,7 +301,7 @@ fn settings() -> Vec<Operation> {
                 Action::ChangeSettings,
                 "createSettings",
                 (Method::POST, "/v1/settings"),
-                "Refused: the server is set up",
+                "Say what the server is (always refused)",
             )
             .about("For clients of the reference. Always 409, as a server that runs has its settings.")
             .takes::<WriteSetting>(body())

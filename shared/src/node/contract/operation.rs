@@ -286,7 +286,8 @@ impl Operation {
             .parameter(
                 "sort",
                 &format!(
-                    "Columns in the order of their weight, each with `:asc` or `:desc`, divided by commas: {}.",
+                    "Columns to order by, the most important first, divided by commas; `:desc` behind a name turns its order \
+                     round. Columns: {}.",
                     names(columns.sort)
                 ),
                 sort,
@@ -310,7 +311,12 @@ impl Operation {
         if !columns.includes.is_empty() {
             let includes = columns.includes.join(", ");
             let values = text_schema().enum_values(Some(columns.includes.iter().copied())).build();
-            this = this.parameter("include", &format!("Embeds a relation: {includes}."), values.into(), None);
+            this = this.parameter(
+                "include",
+                &format!("Embeds what belongs to each row: {includes}."),
+                values.into(),
+                None,
+            );
         }
         let _item = this.refer::<T>();
         // utoipa calls every page of whatever "Page".

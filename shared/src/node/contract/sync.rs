@@ -27,7 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
             Action::OpenSyncSocket,
             "openSyncSocket",
             (Method::GET, "/v1/sync"),
-            "Answer 200 with an empty body",
+            "Answer 200 and nothing else",
         )
         .about("For clients of the reference."),
         SYNC.may(
