@@ -22,10 +22,10 @@ pub struct Login {
 /// A login with a password.
 #[derive(Serialize, ToSchema)]
 pub struct PasswordLogin<'a> {
-    /// User name, or e-mail address.
+    /// User name or e-mail address.
     #[schema(min_length = 1)]
     pub username: &'a str,
-    /// Its password.
+    /// The user's password.
     #[schema(min_length = 1)]
     pub password: &'a str,
 }

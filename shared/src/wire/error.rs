@@ -20,9 +20,9 @@ pub struct ErrorBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Message {
-    /// One.
+    /// One sentence.
     One(String),
-    /// One per broken rule, naming the field as the reference does.
+    /// A sentence for each broken rule, naming the member as the reference does: `Name`, `SliceType`.
     Many(Vec<String>),
 }
 
