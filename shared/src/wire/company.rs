@@ -56,6 +56,10 @@ pub struct CreateCompany {
     /// Whether its users and its api-key may log in; `false` if it is not said.
     #[serde(default)]
     pub active: bool,
+    /// Stored by PATCH, once the company is there.
+    #[serde(default)]
+    #[schema(ignore)]
+    pub sync_api_key: Option<serde::de::IgnoredAny>,
 }
 
 /// Changes of a company: what is absent stays.

@@ -68,7 +68,7 @@ pub struct CreateGrain {
     /// What the answer says as `payload_len`; nothing else depends on it.
     #[serde(default)]
     pub payload_len: i64,
-    /// The payload's text.
+    /// The payload's text; it must be what `encoding` says.
     #[serde(default)]
     #[schema(required = true, min_length = 1)]
     pub payload: String,

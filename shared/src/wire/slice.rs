@@ -119,7 +119,7 @@ pub struct UpdateSlice {
     #[serde(default)]
     #[schema(value_type = String, required = false, pattern = "^(aces-file|aces-items|asset-files|partspro-file|pies-file|pies-items|pies-marketcopy|pies-pricesheet)$")]
     pub slice_type: Patch<String>,
-    /// `false` closes it until somebody opens it, and ends any lock; `true` opens it.
+    /// `false` closes it until somebody opens it, also when a lock ends; `true` opens it and ends the lock.
     #[serde(default)]
     #[schema(value_type = bool, required = false)]
     pub allow_sync: Patch<bool>,

@@ -37,7 +37,7 @@ pub struct Subscription {
     /// The company itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub company: Option<Company>,
-    /// The slice itself.
+    /// The slice itself; for a company admin only while the subscription is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
     /// In `GET /v1/sync/subs`: the number of the version that the caller's company reported last. Not sent by the
@@ -49,7 +49,7 @@ pub struct Subscription {
 /// A new subscription.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct CreateSubscription {
-    /// Chosen by the server if it is absent or all-zero.
+    /// Chosen by the server if it is absent or all-zero: then it follows from slice and company.
     #[serde(default)]
     pub id: Id,
     /// The slice.

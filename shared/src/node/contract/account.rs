@@ -237,7 +237,11 @@ fn users() -> Vec<Operation> {
             .answers::<User>()
             .refuses(&[409]),
         USERS.may(Action::DeleteUser, "deleteUser", (Method::DELETE, "/v1/users/{user_id}"), "Remove a user")
-            .about("His logins and keys end at once. His id is never used again; his name and address are free."),
+            .about(
+                "His logins and keys end at once. His id is never used again; his name and address are free. 409 for a company \
+                 admin if staff has switched the user off.",
+            )
+            .refuses(&[409]),
         USERS
             .may(
                 Action::ChangePassword,

@@ -31,6 +31,7 @@ fn slices() -> Vec<Operation> {
     vec![
         SLICES
             .may(Action::ListSlices, "listSlices", (Method::GET, "/v1/slices"), "List slices")
+            .about("All of them at once if the request says neither `page` nor `pagesize` nor `next`.")
             .text("tags", "Only slices that have at least one of these tags, divided by commas. Staff only.", "hot_items,new")
             .text("tags-all", "Only slices that have all of these tags, divided by commas. Staff only.", "hot_items,new")
             .lists::<Slice>(&service::slice::COLUMNS),
