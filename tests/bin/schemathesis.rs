@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{ADMIN, Pair, TestDatabase};
 
-/// Tries both servers against their OpenAPI contract, on each database
+/// Tries both servers against the contract that they serve, on each database
 #[derive(Parser)]
 #[command(name = "schemathesis")]
 struct Options {
