@@ -105,7 +105,10 @@ async fn a_whole_number_may_be_written_with_a_point() {
     primary.add_company("Retail Parts", "anna").await;
     let anna = Caller::password(&primary.url, "anna", COMPANY_ADMIN_PASSWORD).await;
     assert_eq!(anna.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": 60.0 }))).await.0, 200);
-    assert_eq!(anna.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": 60.5 }))).await.0, 400);
+    let (status, answer) = anna.call("POST", "/v1/apikey", Some(json!({ "overlap_seconds": 60.5 }))).await;
+    let told =
+        "malformed request: overlap_seconds: invalid type: floating point `60.5`, expected a whole number";
+    assert_eq!((status, &answer["message"]), (400, &json!(told)));
 }
 
 /// RFC 9110 §9.3.2; those who balance load ask so.

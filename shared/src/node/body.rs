@@ -55,8 +55,13 @@ pub async fn read_patch<T: DeserializeOwned>(
 }
 
 fn decode<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, Error> {
-    T::deserialize(Value::Object(members))
-        .map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
+    serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
+        // Callers know JSON's types, not ours.
+        let reason = ["i64", "u32", "u64"].iter().fold(error.inner().to_string(), |reason, kind| {
+            reason.replace(&format!("expected {kind}"), "expected a whole number")
+        });
+        Error::BadRequest(format!("malformed request: {}: {reason}", error.path()))
+    })
 }
 
 async fn members(
