@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::name::Name;
 use super::patch::Patch;
 use super::user::User;
 use super::{Id, Timestamp, never};
@@ -47,7 +48,7 @@ pub struct CreateCompany {
     pub id: Id,
     /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
-    #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Name, required = true)]
     pub name: String,
     /// Base URL of its server; may be empty, unique on the server if it is not.
     #[serde(default)]
@@ -67,7 +68,7 @@ pub struct CreateCompany {
 pub struct UpdateCompany {
     /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Name, required = false)]
     pub name: Patch<String>,
     /// Base URL of its server, unique if it is not empty; `null` or empty: none. On a secondary, where it says to whom a
     /// key is sent, by staff only.

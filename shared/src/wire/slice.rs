@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::company::Company;
+use super::name::Name;
 use super::patch::Patch;
 use super::{Id, Timestamp, never};
 
@@ -89,7 +90,7 @@ pub struct CreateSlice {
     pub id: Id,
     /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
-    #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Name, required = true)]
     pub name: String,
     /// `aces-file`, `aces-items`, `asset-files`, `partspro-file`, `pies-file`, `pies-items`, `pies-marketcopy` or
     /// `pies-pricesheet`.
@@ -112,7 +113,7 @@ pub struct CreateSlice {
 pub struct UpdateSlice {
     /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Name, required = false)]
     pub name: Patch<String>,
     /// `aces-file`, `aces-items`, `asset-files`, `partspro-file`, `pies-file`, `pies-items`, `pies-marketcopy` or
     /// `pies-pricesheet`.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::company::Company;
+use super::name::{Name, NameOrNothing};
 use super::patch::Patch;
 use super::slice::Slice;
 use super::{Id, Timestamp, never};
@@ -62,7 +63,7 @@ pub struct CreateSubscription {
     pub company_id: Id,
     /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
-    #[schema(required = true, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Name, required = true)]
     pub name: String,
     /// May be empty.
     #[serde(default)]
@@ -88,7 +89,7 @@ pub struct PutSubscription {
     #[schema(required = true)]
     pub company_id: Id,
     /// 3 to 255 characters; absent or empty: it stays.
-    #[schema(value_type = Option<String>, max_length = 255, pattern = "^$|\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Option<NameOrNothing>, required = false)]
     pub name: Option<String>,
     /// May be empty.
     pub description: Option<String>,
@@ -113,7 +114,7 @@ pub struct UpdateSubscription {
     pub company_id: Patch<Id>,
     /// 3 to 255 characters; unique on the server, ignoring case.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 3, max_length = 255, pattern = "\\S[\\s\\S]+\\S")]
+    #[schema(value_type = Name, required = false)]
     pub name: Patch<String>,
     /// May be empty.
     #[schema(value_type = Option<String>)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::name::{ChangedPersonName, PersonName};
 use super::patch::Patch;
 use super::{Id, Timestamp, never};
 use crate::crypto::Secret;
@@ -106,11 +107,11 @@ pub struct User {
 pub struct CreateUser {
     /// Given name: 1 to 255 characters.
     #[serde(default)]
-    #[schema(required = true, min_length = 1, max_length = 255, pattern = "\\S")]
+    #[schema(value_type = PersonName, required = true)]
     pub first_name: String,
     /// Family name: 1 to 255 characters.
     #[serde(default)]
-    #[schema(required = true, min_length = 1, max_length = 255, pattern = "\\S")]
+    #[schema(value_type = PersonName, required = true)]
     pub last_name: String,
     /// 1 to 30 characters of `A-Z a-z 0-9 _ ~ . -`; unique on the server, ignoring case.
     #[serde(default)]
@@ -152,11 +153,11 @@ pub struct CreateUser {
 pub struct UpdateUser {
     /// Given name: 2 to 255 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 2, max_length = 255, pattern = "\\S[\\s\\S]*\\S")]
+    #[schema(value_type = ChangedPersonName, required = false)]
     pub first_name: Patch<String>,
     /// Family name: 2 to 255 characters.
     #[serde(default)]
-    #[schema(value_type = String, required = false, min_length = 2, max_length = 255, pattern = "\\S[\\s\\S]*\\S")]
+    #[schema(value_type = ChangedPersonName, required = false)]
     pub last_name: Patch<String>,
     /// E-mail address; unique on the server, ignoring case.
     #[serde(default)]

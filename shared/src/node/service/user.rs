@@ -24,8 +24,8 @@ const MAX_USERNAME: usize = 30;
 /// [`Error::Invalid`], [`Error::Forbidden`], [`Error::Conflict`], [`Error::Overloaded`].
 pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<User, Error> {
     let mut rules = Rules::default();
-    rules.required("FirstName", !body.first_name.is_empty());
-    rules.required("LastName", !body.last_name.is_empty());
+    rules.name("FirstName", body.first_name.trim(), 1);
+    rules.name("LastName", body.last_name.trim(), 1);
     rules.name("Username", &body.username, 1);
     rules.holds(is_username(&body.username), "Username failed on alphanum validation");
     rules.required("Password", !body.password.is_empty());
