@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 /// The "unknown" value of the gzip header's operating system field: the same text on every platform.
 const GZIP_OS_UNKNOWN: u8 = 255;
 
+/// Bytes of a grain, unpacked, that anybody takes.
+pub const MAX_UNPACKED_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
 /// How a payload is written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,18 +137,35 @@ impl Encoding {
     ///
     /// The text is not valid in this encoding, or holds more than `limit_bytes`.
     pub fn decode(self, text: &str, limit_bytes: u64) -> Result<Vec<u8>, PayloadError> {
+        let mut bytes = Vec::new();
+        self.unpack(text, limit_bytes, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether [`Encoding::decode`] would succeed; keeps nothing of what it unpacks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Encoding::decode`].
+    pub fn check(self, text: &str, limit_bytes: u64) -> Result<(), PayloadError> {
+        self.unpack(text, limit_bytes, &mut io::sink())
+    }
+
+    fn unpack(self, text: &str, limit_bytes: u64, out: &mut impl Write) -> Result<(), PayloadError> {
         match self {
-            Self::Raw => read_limited(text.as_bytes(), limit_bytes),
-            Self::B64 => within_limit(decode_base64(text)?, limit_bytes),
+            Self::Raw => copy_limited(text.as_bytes(), limit_bytes, out),
+            Self::B64 => copy_limited(decode_base64(text)?.as_slice(), limit_bytes, out),
             Self::Z64 => {
                 let packed = decode_base64(text)?;
-                read_limited(flate2::bufread::GzDecoder::new(packed.as_slice()), limit_bytes)
+                copy_limited(flate2::bufread::GzDecoder::new(packed.as_slice()), limit_bytes, out)
             }
-            Self::A85 => read_limited(Ascii85Reader::new(text), limit_bytes),
+            Self::A85 => copy_limited(Ascii85Reader::new(text), limit_bytes, out),
             // A `GzDecoder` (unlike a `MultiGzDecoder`) stops at the end of the first member, and
             // `Ascii85Reader` reports an error only when a byte behind it is asked for: so nothing
             // that follows the member can spoil the result.
-            Self::Z85 => read_limited(flate2::read::GzDecoder::new(Ascii85Reader::new(text)), limit_bytes),
+            Self::Z85 => {
+                copy_limited(flate2::read::GzDecoder::new(Ascii85Reader::new(text)), limit_bytes, out)
+            }
         }
     }
 }
@@ -354,25 +374,13 @@ impl Read for Ascii85Reader<'_> {
 }
 
 /// Reads everything, but stops as soon as there is more than `limit_bytes`.
-fn read_limited(reader: impl Read, limit_bytes: u64) -> Result<Vec<u8>, PayloadError> {
-    let mut bytes = Vec::new();
+fn copy_limited(reader: impl Read, limit_bytes: u64, out: &mut impl Write) -> Result<(), PayloadError> {
     // One byte more than allowed tells "just fits" from "too large"; when it fits, reading on to
     // the end also makes the decompressor check its checksum.
-    reader
-        .take(limit_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
+    let copied = io::copy(&mut reader.take(limit_bytes.saturating_add(1)), out)
         // Our own errors travel through `io::Error`; any other comes from the decompressor.
         .map_err(|error| error.downcast().unwrap_or_else(PayloadError::Gzip))?;
-    within_limit(bytes, limit_bytes)
-}
-
-fn within_limit(bytes: Vec<u8>, limit_bytes: u64) -> Result<Vec<u8>, PayloadError> {
-    // A length beyond 64 bits cannot exist; were it to, it would be above every limit.
-    if u64::try_from(bytes.len()).is_ok_and(|len| len <= limit_bytes) {
-        Ok(bytes)
-    } else {
-        Err(PayloadError::TooLarge { limit_bytes })
-    }
+    if copied <= limit_bytes { Ok(()) } else { Err(PayloadError::TooLarge { limit_bytes }) }
 }
 
 #[cfg(test)]

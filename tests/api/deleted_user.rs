@@ -163,3 +163,43 @@ async fn nothing_outlives_a_removal_that_it_overlaps_with() {
         primary.stop().await;
     }
 }
+
+/// Removing and making anew must not be a way around the switch, nor a way to learn who else is there.
+#[tokio::test]
+async fn whom_staff_switched_off_only_staff_removes_and_no_answer_tells_of_foreign_users() {
+    for database in TestDatabase::each("whom_staff_switched_off") {
+        let primary = TestPrimary::start_on(database, None).await;
+        let company = primary.add_company("Retail Parts", "anna").await;
+        primary.add_company("Other Parts", "olaf").await;
+        let staff = Caller::password(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
+        let anna = Caller::password(&primary.url, "anna", COMPANY_ADMIN_PASSWORD).await;
+        assert_eq!(anna.call("POST", "/v1/apikey", None).await.0, 200);
+        assert_eq!(anna.call("POST", "/v1/users", Some(person(company, "otto", 300))).await.0, 201);
+        let users = staff.get("/v1/users").await.1["data"].as_array().unwrap().clone();
+        let of = |role: i64, company: Id| {
+            let found =
+                users.iter().find(|user| user["role"] == role && user["company_id"] == json!(company));
+            format!("/v1/users/{}", found.unwrap()["id"])
+        };
+        for path in [of(200, company), of(300, company)] {
+            assert_eq!(staff.call("PATCH", &path, Some(json!({ "active": false }))).await.0, 200);
+            let (status, answer) = anna.call("DELETE", &path, None).await;
+            assert!(status == 409 && answer.to_string().contains("switched off by staff"), "{answer}");
+        }
+        assert_eq!(anna.call("POST", "/v1/apikey", None).await.0, 409, "still switched off");
+        for id in 1..12 {
+            let path = format!("/v1/users/{id}");
+            if ![of(120, company), of(200, company), of(300, company)].contains(&path) {
+                assert_eq!(anna.call("DELETE", &path, None).await.0, 403, "{path}: foreign or not there");
+            }
+        }
+        assert_eq!(staff.call("DELETE", "/v1/users/999", None).await.0, 404);
+        assert_eq!(staff.call("DELETE", &of(200, company), None).await.0, 200);
+        assert_eq!(
+            anna.call("POST", "/v1/apikey", None).await.0,
+            200,
+            "staff has removed the switched-off one"
+        );
+        primary.stop().await;
+    }
+}

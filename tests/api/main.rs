@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod body;
 mod contract;
 mod deleted_user;
 mod list;

@@ -1,7 +1,7 @@
 //! Changing and removing slices.
 
 use serde_json::{Value, json};
-use shared::store;
+use shared::store::{self, StoreError};
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{Pair, TestDatabase, TestPrimary};
 
@@ -36,7 +36,7 @@ async fn staff_changes_name_type_and_metadata_of_a_slice_and_nothing_that_is_com
             (json!({ "name": "ro" }), 400, "invalid"),
             (json!({ "name": "" }), 400, "invalid"),
             (json!({ "name": null }), 400, "invalid"),
-            (json!({ "name": "a\u{0}bc" }), 400, "bad_request"),
+            (json!({ "name": "a\u{0}bc" }), 400, "invalid"),
             (json!({ "slice_type": null }), 400, "invalid"),
             (json!({ "slice_type": "nope" }), 400, "bad_request"),
             (json!({ "slice_type": "" }), 400, "bad_request"),
@@ -312,4 +312,44 @@ async fn store_many(primary: &TestPrimary, slice: shared::wire::Id, count: usize
         })
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_runs_out_opens_only_what_was_open_before_it() {
+    for database in TestDatabase::each("a_lock_that_runs_out") {
+        let primary = TestPrimary::start_on(database, None).await;
+        let staff = Caller::password(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
+        // What staff does, and whether the slice is open once the lock has run out.
+        let stories = [
+            (true, vec!["lock"], true),
+            (false, vec!["lock"], false),
+            (true, vec!["lock", "close"], false),
+            (false, vec!["lock", "lock"], false),
+            (false, vec!["lock", "unlock"], true),
+        ];
+        for (number, (is_open, steps, opens)) in stories.into_iter().enumerate() {
+            let body = json!({ "name": format!("slice {number}"), "slice_type": "aces-file", "allow_sync": is_open });
+            let id = staff.call("POST", "/v1/slices", Some(body)).await.1["id"].as_str().unwrap().to_owned();
+            let path = format!("/v1/slices/{id}");
+            for step in steps {
+                let (status, answer) = if step == "close" {
+                    staff.call("PATCH", &path, Some(json!({ "allow_sync": false }))).await
+                } else {
+                    staff.call("PUT", &format!("/v1/slices/{step}/{id}"), None).await
+                };
+                assert_eq!(status, 200, "{answer}");
+                let shown = staff.get(&path).await.1["allow_sync"].as_bool().unwrap();
+                assert_eq!(shown, step == "unlock", "{number}: closed while it is locked");
+            }
+            let slice = id.parse().unwrap();
+            let run_out = primary.node.store.write(move |conn| -> Result<(), StoreError> {
+                let row = store::slice::find(conn, slice)?.unwrap();
+                let lock = row.lock_owner.as_deref().map(|owner| (owner, row.created_at));
+                store::slice::set_lock(conn, slice, row.allow_sync, lock, row.updated_at)
+            });
+            run_out.await.unwrap();
+            assert_eq!(staff.get(&path).await.1["allow_sync"], opens, "{number}");
+        }
+        primary.stop().await;
+    }
 }

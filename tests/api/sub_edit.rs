@@ -137,3 +137,28 @@ async fn a_receiver_switches_off_and_on_what_it_takes_and_changes_nothing_else()
     assert_eq!(pair.sync().await.slices.len(), 0);
     assert_eq!(here.get(&format!("/v1/slices/{slice}")).await.1["content_count"], 2);
 }
+
+/// A receiver of the reference keeps the id of a subscription for ever, and stumbles over another one for the same
+/// slice.
+#[tokio::test]
+async fn a_subscription_that_is_removed_and_made_again_has_the_id_it_had() {
+    for database in TestDatabase::each("a_subscription_that_is_removed") {
+        let primary = TestPrimary::start_on(database, None).await;
+        let company = primary.add_company("Retail Parts", "anna").await;
+        let slice = primary.add_slice("brakes", "pies-items", &json!({}), company).await;
+        let staff = Caller::password(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
+        let first = staff.get("/v1/subs").await.1["data"][0]["id"].clone();
+        let path = format!("/v1/subs/{}", first.as_str().unwrap());
+        assert_eq!(staff.call("DELETE", &path, None).await.0, 200);
+        let again = json!({ "slice_id": slice, "company_id": company, "name": "again" });
+        assert_eq!(staff.call("POST", "/v1/subs", Some(again.clone())).await.1["id"], first);
+        // Somebody else has taken the id meanwhile.
+        assert_eq!(staff.call("DELETE", &path, None).await.0, 200);
+        let other = primary.add_company("Other Parts", "olaf").await;
+        let taken = json!({ "id": first, "slice_id": slice, "company_id": other, "name": "taken" });
+        assert_eq!(staff.call("POST", "/v1/subs", Some(taken)).await.0, 201);
+        let (status, made) = staff.call("POST", "/v1/subs", Some(again)).await;
+        assert!(status == 201 && made["id"] != first, "{made}");
+        primary.stop().await;
+    }
+}

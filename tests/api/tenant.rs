@@ -293,4 +293,9 @@ async fn a_draft_is_the_publishers_and_a_lock_or_an_inactive_subscription_closes
     ] {
         assert_eq!(world.anna.get(&path).await.0, 403, "{path}");
     }
+    for path in [format!("/v1/subs/{sub}"), "/v1/subs".to_owned()] {
+        assert!(world.staff.get(&path).await.1.to_string().contains("content_hash"), "{path}");
+        assert!(!world.anna.get(&path).await.1.to_string().contains("content_hash"), "{path}");
+    }
+    assert_eq!(world.anna.get("/v1/tags").await.0, 403, "they are the staff's own words for its customers");
 }

@@ -1,6 +1,7 @@
 //! `list`: what receivers see, in full or in short, and nothing that a terminal would act on.
 
 use serde_json::{Value, json};
+use shared::store::{self, StoreError};
 
 use super::Served;
 
@@ -54,13 +55,19 @@ fn names_cannot_act_on_the_terminal_and_many_slices_come_page_by_page() {
     let served = Served::new();
     let names: Vec<String> = (0..260).map(|n| format!("slice-{n:03}")).collect();
     served.runtime.block_on(async {
-        for name in
-            names.iter().map(String::as_str).chain(["zz\u{1b}]0;owned\u{7}\nfake ()", "zz\u{202e}txt"])
-        {
+        for name in names.iter().map(String::as_str).chain(["zz hostile", "zz\u{202e}txt"]) {
             let body =
                 json!({ "name": name, "slice_type": "aces-file", "metadata": { "k\u{1b}": "v\u{9b}" } });
             let _slice: Value = served.admin.post("/v1/slices", &body).await.unwrap();
         }
+        // As a database of the reference could hold it: the API takes no such name.
+        let primary = served.store();
+        let renamed = primary.write(|conn| -> Result<(), StoreError> {
+            let slice = store::slice::find_by_name(conn, "zz hostile")?.unwrap();
+            let (name, now) = ("zz\u{1b}]0;owned\u{7}\nfake ()", slice.updated_at);
+            store::slice::rename(conn, slice.id, name, &slice.slice_type, now)
+        });
+        renamed.await.unwrap();
     });
     let out = served.primary(&["list", "--full"]).ok().out;
     assert!(!out.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{9b}']), "escaped");
@@ -75,7 +82,7 @@ fn names_cannot_act_on_the_terminal_and_many_slices_come_page_by_page() {
 fn a_payload_that_cannot_be_unpacked_is_told_and_the_rest_is_listed() {
     let served = Served::new();
     served.add("good", "raw", "fine");
-    served.add("bad", "z64", "this is no gzip");
+    served.slip_in("bad", "z64", "this is no gzip");
     served.refresh();
     let ended = served.primary(&["list", "-s", "items", "--full"]);
     ended.fails_with(1, "1 payload(s)");

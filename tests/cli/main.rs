@@ -29,6 +29,10 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use shared::client::Client;
+use shared::clock::{Clock, Random};
+use shared::crypto::set_hash::grain_digest;
+use shared::store::grain::NewGrain;
+use shared::store::{self, Store, StoreError};
 use shared::wire::Id;
 use tests::binaries::Programs;
 
@@ -176,6 +180,37 @@ impl Served {
             "slice_id": self.slice, "grain_key": key, "source": "test", "encoding": encoding, "payload": payload,
         });
         self.runtime.block_on(self.admin.post("/v1/grains?replace=yes", &body)).unwrap()
+    }
+
+    /// What the API would not take, as a primary of the reference could hold it.
+    fn slip_in(&self, key: &str, encoding: &str, payload: &str) {
+        let (slice_id, id) = (self.slice, Random::System.id());
+        let mut grain = NewGrain {
+            slice_id,
+            id,
+            digest: grain_digest(id, key, encoding, "test", payload).to_vec(),
+            grain_key: key.to_owned(),
+            source: "test".to_owned(),
+            encoding: encoding.to_owned(),
+            payload: payload.to_owned(),
+            added_in: 0,
+            created_at: Clock::System.now(),
+        };
+        let store = self.store();
+        let slipped = store.write(move |conn| -> Result<(), StoreError> {
+            grain.added_in = store::slice::find(conn, slice_id)?.unwrap().current_version + 1;
+            if let Some(old) = store::grain::find_by_key(conn, slice_id, grain.added_in, &grain.grain_key)? {
+                store::grain::remove(conn, slice_id, grain.added_in, &[old.id])?;
+            }
+            store::grain::insert(conn, &[grain])
+        });
+        self.runtime.block_on(slipped).unwrap();
+    }
+
+    /// The primary's database.
+    fn store(&self) -> Store {
+        let file = self.folders.path("primary").join("sandpiper.db");
+        Store::open(format!("sqlite://{}", file.display()).parse().unwrap()).unwrap()
     }
 
     /// Publishes the draft of `items`.

@@ -16,7 +16,7 @@ fn what_cannot_be_unpacked_keeps_its_old_file_and_the_rest_is_written() {
     served.secondary(&["pull", shown]).ok();
     assert_eq!(fs::read(target.join("items/bad")).unwrap(), b"\0\xff");
     served.add("good", "raw", "2");
-    served.add("bad", "z64", "this is no gzip");
+    served.slip_in("bad", "z64", "this is no gzip");
     served.refresh();
     served.secondary(&["sync"]).ok();
     let ended = served.secondary(&["pull", "-s", "Items", shown]);

@@ -45,6 +45,7 @@ pub async fn run(global: &Global, command: Company) -> Result<(), Failure> {
                 name: add.name,
                 sync_addr: String::new(),
                 active: true,
+                sync_api_key: None,
             };
             let company = service::insert(&node, service::new_row(&node, &body)?).await?;
             output::print(global.json, &company, || format!("added \"{}\" ({})", company.name, company.id))

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use shared::cli::{Failure, Global, find_slice, output};
-use shared::payload::Encoding;
+use shared::payload::{Encoding, MAX_UNPACKED_BYTES};
 use shared::store::grain::GrainRow;
 use shared::store::list::Selection;
 use shared::store::slice::SliceRow;
@@ -21,8 +21,6 @@ use shared::wire::grain::LEVEL_1;
 
 use crate::Secondary;
 
-/// What one payload may unpack to.
-const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Longest name written, without an id behind it; most file systems take 255 bytes.
 const MAX_NAME_BYTES: usize = 150;
 /// Failures whose reasons are told.
@@ -179,7 +177,7 @@ async fn decoded(row: &GrainRow, text: String) -> Result<Result<Vec<u8>, String>
     let Ok(encoding) = row.encoding.parse::<Encoding>() else {
         return Ok(Err("its encoding is unknown".to_owned()));
     };
-    let bytes = tokio::task::spawn_blocking(move || encoding.decode(&text, MAX_FILE_BYTES))
+    let bytes = tokio::task::spawn_blocking(move || encoding.decode(&text, MAX_UNPACKED_BYTES))
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
     Ok(bytes.map_err(|error| format!("it cannot be unpacked: {error}")))

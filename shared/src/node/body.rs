@@ -1,5 +1,5 @@
-//! Reading request bodies as the reference does: JSON only if it says so, members matched ignoring case, unknown ones
-//! ignored, `null` as absent but in a PATCH. Repeated members are refused.
+//! Reading request bodies as the reference does: members matched ignoring case, unknown ones ignored, `null` as absent
+//! but in a PATCH. Repeated members are refused, and whatever does not say that it is JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::error::Error;
@@ -25,10 +27,11 @@ const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// And one that drips, for this long: 64 MiB at 1 MBit/s.
 const READ_LIMIT: Duration = Duration::from_mins(10);
 
-/// Reads the body as `T`; anything but JSON leaves it empty, and so fails validation, as in the reference.
+/// Reads the body as `T`; no body is an empty one, which fails validation where something is required.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`], [`Error::EncodedBody`], or [`Error::BadRequest`] naming what is malformed.
+/// [`Error::BodyTooLarge`], [`Error::EncodedBody`], [`Error::NotJson`], or [`Error::BadRequest`] naming what is
+/// malformed.
 pub async fn read<T: DeserializeOwned>(
     request: &HttpRequest,
     payload: web::Payload,
@@ -52,8 +55,13 @@ pub async fn read_patch<T: DeserializeOwned>(
 }
 
 fn decode<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, Error> {
-    T::deserialize(Value::Object(members))
-        .map_err(|error| Error::BadRequest(format!("malformed request: {error}")))
+    serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
+        // Callers know JSON's types, not ours.
+        let reason = ["i64", "u32", "u64"].iter().fold(error.inner().to_string(), |reason, kind| {
+            reason.replace(&format!("expected {kind}"), "expected a whole number")
+        });
+        Error::BadRequest(format!("malformed request: {}: {reason}", error.path()))
+    })
 }
 
 async fn members(
@@ -66,13 +74,23 @@ async fn members(
     if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return Err(Error::EncodedBody);
     }
-    let is_json = header(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
+    let is_json = header(header::CONTENT_TYPE).is_some_and(is_json);
     let bytes = match tokio::time::timeout(READ_LIMIT, read_bytes(payload, limit)).await {
         Ok(bytes) => bytes?,
         Err(_elapsed) => return Err(Error::BadRequest("the body did not arrive in time".to_owned())),
     };
-    if is_json && !bytes.is_empty() { parse(&bytes) } else { Ok(Map::new()) }
+    match (bytes.is_empty(), is_json) {
+        (true, _) => Ok(Map::new()),
+        (false, true) => parse(&bytes),
+        // The reference takes it for an empty one: an `overlap_seconds` would be lost without a word.
+        (false, false) => Err(Error::NotJson),
+    }
+}
+
+/// `application/json`, or a type that is JSON by its suffix (RFC 6839), as that of a PATCH (RFC 7396).
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
 }
 
 async fn read_bytes(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Error> {
@@ -108,35 +126,87 @@ impl<'de> Visitor<'de> for Members {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = Map::new();
-        let mut seen = std::collections::HashSet::new();
-        while let Some((key, mut value)) = access.next_entry::<String, Value>()? {
-            whole_numbers(&mut value);
-            let key = key.to_lowercase();
-            if !seen.insert(key.clone()) {
-                return Err(serde::de::Error::custom(format!("member {key:?} is repeated")));
-            }
-            members.insert(key, value);
-        }
-        Ok(members)
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+        distinct(access, |key| key.to_lowercase())
     }
 }
 
-/// A number without a fraction is an integer, however it is written (JSON Schema 2020-12, core 4.2.3): 62.0 is 62.
-fn whole_numbers(value: &mut Value) {
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0)
-                && let Ok(whole) = format!("{whole:.0}").parse::<i64>()
-            {
-                *value = whole.into();
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(whole_numbers),
-        Value::Object(members) => members.values_mut().for_each(whole_numbers),
-        _ => {}
+/// A value whose objects repeat no member. A number without a fraction is an integer, however it is written (JSON
+/// Schema 2020-12, core 4.2.3): 62.0 is 62.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue).map(Self)
     }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        let whole = if value.fract() == 0.0 { format!("{value:.0}").parse::<i64>().ok() } else { None };
+        Ok(whole.map_or_else(|| value.into(), Value::from))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = access.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Value, A::Error> {
+        distinct(access, |key| key).map(Value::Object)
+    }
+}
+
+/// Members under the names that `named` makes of theirs.
+fn distinct<'de, A: MapAccess<'de>>(
+    mut access: A,
+    named: impl Fn(String) -> String,
+) -> Result<Map<String, Value>, A::Error> {
+    let mut members = Map::new();
+    while let Some((key, Strict(value))) = access.next_entry::<String, Strict>()? {
+        match members.entry(named(key)) {
+            Entry::Occupied(taken) => {
+                return Err(serde::de::Error::custom(format!("member {:?} is repeated", taken.key())));
+            }
+            Entry::Vacant(free) => free.insert(value),
+        };
+    }
+    Ok(members)
 }
 
 /// Collects what is wrong with a body, in the reference's words.
@@ -163,6 +233,11 @@ impl Rules {
     pub fn name(&mut self, field: &str, text: &str, least: usize) {
         if self.required(field, !text.is_empty()) {
             self.min(field, text, least);
+            // Receivers refuse them: they can act on a terminal.
+            self.holds(
+                !text.contains(char::is_control),
+                &format!("{field} must not hold control characters"),
+            );
             if text.chars().count() > 255 {
                 self.0.push(format!("{field}'s value or length is bigger than allowed"));
             }
@@ -239,6 +314,16 @@ mod tests {
     }
 
     #[test]
+    fn only_types_that_are_json_are_read() {
+        for kind in ["application/json", "Application/JSON; charset=UTF-8", "application/merge-patch+json"] {
+            assert!(super::is_json(kind), "{kind}");
+        }
+        for kind in ["", "application/jsonfoo", "text/json", "text/plain", "application/json-seq", "+json"] {
+            assert!(!super::is_json(kind), "{kind}");
+        }
+    }
+
+    #[test]
     fn numbers_without_a_fraction_are_integers() {
         let members =
             parse(br#"{"a": 62.0, "b": [1e3, {"c": -0.0}], "d": 0.5, "e": 1e300, "f": 9007199254740993}"#)
@@ -256,6 +341,8 @@ mod tests {
         for text in [
             r#"{"a":1,"A":2}"#,
             r#"{"a":null,"a":1}"#,
+            r#"{"a":{"k":1,"k":2}}"#,
+            r#"{"a":[{"k":{},"k":{}}]}"#,
             "[]",
             "{",
             r#"{"username":"#,

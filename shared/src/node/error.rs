@@ -40,6 +40,9 @@ pub enum Error {
     /// Compressed bodies are not taken.
     #[error("send the body without Content-Encoding")]
     EncodedBody,
+    /// Something else than JSON.
+    #[error("send the body as JSON, with Content-Type: application/json")]
+    NotJson,
     /// No such row.
     #[error("{0}")]
     NotFound(&'static str),
@@ -88,7 +91,7 @@ pub enum Error {
 
 fn public_text(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Conflict(_) => "already exists",
+        StoreError::Conflict(_) => "it exists already",
         StoreError::Reference(_) => "a related row is missing or still in use",
         StoreError::Busy => "the database is busy: try again",
         StoreError::Full => "the server has no space left: nothing was changed",
@@ -116,6 +119,7 @@ impl Error {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(_) | Self::PublisherEditing => (StatusCode::CONFLICT, "conflict"),
             Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),

@@ -185,7 +185,7 @@ matrix! {
     DeleteSubscription:  Primary,   All All No  No  No,  Nothing,    "";
 
     CreateTag:           Both,      All All No  No  No,  Nothing,    "";
-    ListTags:            Both,      All All All All No,  Nothing,    "";
+    ListTags:            Both,      All All No  No  No,  Nothing,    "";
     ViewTag:             Both,      All All No  No  No,  Nothing,    "";
     UpdateTag:           Both,      All All No  No  No,  Nothing,    "";
     DeleteTag:           Both,      All All No  No  No,  Nothing,    "";

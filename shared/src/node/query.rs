@@ -75,7 +75,12 @@ impl Query {
             |name: &str| self.get(name).and_then(|text| text.parse::<i64>().ok()).filter(|value| *value > 0);
         // As the reference reads them: 1 and 50 where they make no sense, 250 at most.
         let mut page_number = number("page").unwrap_or(1);
-        let limit = number("pagesize").unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE);
+        let says_nothing = ["page", "pagesize", "next"].iter().all(|name| self.get(name).is_none());
+        let limit = if columns.whole && says_nothing {
+            i64::MAX
+        } else {
+            number("pagesize").unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)
+        };
         let mut offset = page_number.saturating_sub(1).saturating_mul(limit);
         let mut after = None;
         if let Some(text) = self.get("next").filter(|text| !text.is_empty()) {
@@ -202,7 +207,11 @@ impl List {
         });
         let paging = Paging {
             page_number: self.page_number,
-            page_size: self.selection.limit,
+            page_size: if self.selection.limit == i64::MAX {
+                total.max(DEFAULT_PAGE_SIZE)
+            } else {
+                self.selection.limit
+            },
             items_total: total,
             next,
         };

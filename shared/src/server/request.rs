@@ -64,8 +64,12 @@ fn with_error_body(response: ServiceResponse, id: &str) -> ServiceResponse {
         // The reference answers a missing or bad token with nothing.
         Some(Error::Unauthenticated) => return response,
         Some(error) => {
-            if let Some(text) = error.private_text() {
-                tracing::error!(request.id = %id, error = %text, "request failed");
+            match error.private_text() {
+                Some(text) if status.is_server_error() => {
+                    tracing::error!(request.id = %id, error = %text, "request failed");
+                }
+                Some(text) => tracing::info!(request.id = %id, error = %text, "request refused"),
+                None => {}
             }
             (error.status_and_code().1, error.message())
         }

@@ -81,6 +81,7 @@ pub const COLUMNS: Columns = Columns {
     unique: ID,
     includes: &["subscription"],
     tagged: false,
+    whole: false,
 };
 
 const ID: Column = Column::new("id", Kind::Number, "activity.id");

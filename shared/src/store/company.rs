@@ -101,6 +101,7 @@ pub const COLUMNS: Columns = Columns {
     unique: ID,
     includes: &["users"],
     tagged: false,
+    whole: false,
 };
 
 const ID: Column = Column::new("id", Kind::Id, "companies.id");

@@ -464,6 +464,7 @@ pub const COLUMNS: Columns = Columns {
     unique: ID,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 /// What the list of one slice's grains offers.
@@ -474,6 +475,7 @@ pub const COLUMNS_OF_SLICE: Columns = Columns {
     unique: ID,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 const ID: Column = Column::new("id", Kind::Id, "grains.id");

@@ -97,6 +97,8 @@ pub struct Columns {
     pub includes: &'static [&'static str],
     /// Whether its rows can have tags.
     pub tagged: bool,
+    /// Whether it comes whole when nothing is said of pages.
+    pub whole: bool,
 }
 
 impl Columns {

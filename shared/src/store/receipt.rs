@@ -142,6 +142,7 @@ pub const COLUMNS: Columns = Columns {
     unique: COMPANY_ID,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 const COMPANY_ID: Column = Column::new("company_id", Kind::Id, "companies.id");

@@ -154,6 +154,8 @@ pub const COLUMNS: Columns = Columns {
     unique: ID,
     includes: &[],
     tagged: true,
+    // The reference's command line never asks for a second page.
+    whole: true,
 };
 
 const ID: Column = Column::new("id", Kind::Id, "slices.id");

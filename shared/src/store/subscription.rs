@@ -88,11 +88,12 @@ pub fn find_pair(
 /// What lists of subscriptions offer.
 pub const COLUMNS: Columns = Columns {
     filter: LISTED,
-    sort: LISTED,
+    sort: SORTED,
     by_default: NAME.ascending(),
     unique: ID,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 const ID: Column = Column::new("sub_id", Kind::Id, "subscriptions.id");
@@ -102,11 +103,16 @@ const LISTED: &[Column] = &[
     NAME,
     Column::new("slice_id", Kind::Id, "subscriptions.slice_id"),
     Column::new("company_id", Kind::Id, "subscriptions.company_id"),
-    Column::new("description", Kind::Text, "subscriptions.description"),
     Column::new("active", Kind::Bool, "(subscriptions.active AND subscriptions.offered)"),
     Column::new("created_at", Kind::Time, "subscriptions.created_at"),
     Column::new("updated_at", Kind::Time, "subscriptions.updated_at"),
+    Column::new("description", Kind::Text, "subscriptions.description"),
 ];
+/// Not by the description: it may be long, and a cursor holds what is sorted by.
+const SORTED: &[Column] = match LISTED {
+    [sorted @ .., _description] => sorted,
+    [] => LISTED,
+};
 
 /// What a row has in a column of [`COLUMNS`].
 pub fn position(row: &SubscriptionRow, column: &str) -> Value {
@@ -114,7 +120,6 @@ pub fn position(row: &SubscriptionRow, column: &str) -> Value {
         "name" => Value::Text(row.name_key.clone()),
         "slice_id" => Value::Id(row.slice_id),
         "company_id" => Value::Id(row.company_id),
-        "description" => Value::Text(row.description.clone()),
         "active" => Value::Bool(row.is_live()),
         "created_at" => Value::Time(row.created_at),
         "updated_at" => Value::Time(row.updated_at),

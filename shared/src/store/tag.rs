@@ -77,11 +77,12 @@ pub fn find_by_name(conn: &mut Connection, name: &str) -> Result<Option<TagRow>,
 /// What lists of tags offer.
 pub const COLUMNS: Columns = Columns {
     filter: LISTED,
-    sort: LISTED,
+    sort: SORTED,
     by_default: NAME.ascending(),
     unique: ID,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 const ID: Column = Column::new("id", Kind::Number, "tags.id");
@@ -89,16 +90,20 @@ const NAME: Column = Column::new("name", Kind::Folded, "tags.name");
 const LISTED: &[Column] = &[
     ID,
     NAME,
-    Column::new("description", Kind::Text, "tags.description"),
     Column::new("created_at", Kind::Time, "tags.created_at"),
     Column::new("updated_at", Kind::Time, "tags.updated_at"),
+    Column::new("description", Kind::Text, "tags.description"),
 ];
+/// Not by the description: it may be long, and a cursor holds what is sorted by.
+const SORTED: &[Column] = match LISTED {
+    [sorted @ .., _description] => sorted,
+    [] => LISTED,
+};
 
 /// What a row has in a column of [`COLUMNS`].
 pub fn position(row: &TagRow, column: &str) -> Value {
     match column {
         "name" => Value::Text(row.name.clone()),
-        "description" => Value::Text(row.description.clone()),
         "created_at" => Value::Time(row.created_at),
         "updated_at" => Value::Time(row.updated_at),
         _ => Value::Number(row.id),

@@ -169,6 +169,7 @@ pub const COLUMNS: Columns = Columns {
     unique: ID,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 const ID: Column = Column::new("id", Kind::Number, "users.id");
@@ -178,7 +179,8 @@ const LISTED: &[Column] = &[
     USERNAME,
     Column::new("first_name", Kind::Text, "users.first_name"),
     Column::new("last_name", Kind::Text, "users.last_name"),
-    Column::new("email", Kind::Text, "users.email"),
+    // Sync users have none of their own.
+    Column::new("email", Kind::Folded, "coalesce(users.email_key, users.email)"),
     Column::new("phone", Kind::Text, "users.phone"),
     Column::new("active", Kind::Bool, "users.active"),
     Column::new("role", Kind::Number, "users.role"),
@@ -199,7 +201,7 @@ pub fn position(row: &UserRow, column: &str) -> Value {
         "username" => Value::Text(row.username_key.clone()),
         "first_name" => Value::Text(row.first_name.clone()),
         "last_name" => Value::Text(row.last_name.clone()),
-        "email" => Value::Text(row.email.clone()),
+        "email" => Value::Text(row.email_key.as_ref().unwrap_or(&row.email).clone()),
         "phone" => Value::Text(row.phone.clone()),
         "active" => Value::Bool(row.active),
         "role" => Value::Number(row.role),

@@ -83,6 +83,7 @@ pub const COLUMNS: Columns = Columns {
     unique: NUMBER,
     includes: &[],
     tagged: false,
+    whole: false,
 };
 
 const NUMBER: Column = Column::new("number", Kind::Number, "slice_versions.version");

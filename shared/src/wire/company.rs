@@ -56,6 +56,10 @@ pub struct CreateCompany {
     /// Whether it may log in.
     #[serde(default)]
     pub active: bool,
+    /// Stored by PATCH, once the company is there.
+    #[serde(default)]
+    #[schema(ignore)]
+    pub sync_api_key: Option<serde::de::IgnoredAny>,
 }
 
 /// Body of `PATCH /v1/companies/:id`: what is absent stays.

@@ -174,7 +174,7 @@ fn refusal(status: u16, needs_token: bool) -> utoipa::openapi::Response {
         404 => "There is none",
         409 => "It exists already, is in use, locked, or was changed meanwhile",
         413 => "The body is too large",
-        415 => "The body has a Content-Encoding",
+        415 => "The body is not JSON, or has a Content-Encoding",
         422 => "The Idempotency-Key was used for another request",
         502 => "The other server refused, failed or could not be reached",
         503 => "Try again: the database or the server is busy",

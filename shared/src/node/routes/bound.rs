@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 use crate::node::auth::authenticate;
 use crate::node::contract::{Access, Operation, operations};
@@ -58,16 +58,23 @@ impl Routes {
                 config.service(self.resource(path, operations).wrap(from_fn(authenticate)));
             }
         }
-        config.service(v1).service(super::docs());
+        config.service(v1).service(web::redirect("/docs", "/docs/")).service(super::docs());
     }
 
     fn resource(&mut self, path: &str, operations: Vec<Operation>) -> Resource {
         let mut resource = web::resource(path);
-        let allowed: Vec<&str> = operations.iter().map(|operation| operation.method.as_str()).collect();
+        let mut allowed: Vec<&str> = operations.iter().map(|operation| operation.method.as_str()).collect();
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
         let allowed = allowed.join(", ");
         for operation in operations {
             let route = self.0.remove(operation.id).unwrap_or_else(|| web::route().to(wrong_server_role));
-            resource = resource.route(route.method(operation.method));
+            resource = resource.route(match operation.method {
+                // RFC 9110 §9.3.2: the same without the body, which the server leaves out.
+                Method::GET => route.guard(guard::Any(guard::Get()).or(guard::Head())),
+                method => route.method(method),
+            });
         }
         // RFC 9110 §15.5.6: a 405 says what is allowed.
         resource.default_service(web::to(move || {

@@ -33,6 +33,11 @@ pub async fn create(node: &Node, who: &Principal, body: CreateCompany) -> Result
 /// # Errors
 /// [`Error::Invalid`].
 pub fn new_row(node: &Node, body: &CreateCompany) -> Result<CompanyRow, Error> {
+    if body.sync_api_key.is_some() {
+        return Err(Error::BadRequest(
+            "sync_api_key: add the company, then store the key by PATCH".to_owned(),
+        ));
+    }
     let mut rules = Rules::default();
     rules.name("Name", body.name.trim(), 3);
     rules.check()?;

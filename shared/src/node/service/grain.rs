@@ -6,7 +6,7 @@ use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::permission::Action;
 use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
-use crate::payload::Encoding;
+use crate::payload::{Encoding, MAX_UNPACKED_BYTES, UnknownEncoding};
 use crate::store::grain::{GrainRow, NewGrain, Stretch};
 use crate::store::list::{Selection, Value};
 use crate::store::slice::SliceRow;
@@ -33,13 +33,15 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
     rules.required("Encoding", !body.encoding.is_empty());
     rules.required("Payload", !body.payload.is_empty());
     rules.check()?;
-    body.encoding.parse::<Encoding>().map_err(|error| Error::BadRequest(error.to_string()))?;
+    let encoding: Encoding =
+        body.encoding.parse().map_err(|error: UnknownEncoding| Error::BadRequest(error.to_string()))?;
     // As it will be stored: a few characters grow with the change of case.
     indexable("grain_key", &body.grain_key.to_lowercase())?;
     no_nul("source", &body.source)?;
     no_nul("payload", &body.payload)?;
     require_fits(&body.payload)?;
     node.permit(who, Action::CreateGrain)?;
+    let body = require_readable(body, encoding).await?;
     let now = node.clock.now();
     let id = body.id.given().unwrap_or_else(|| node.random.id());
     let echoed_length = body.payload_len;
@@ -65,6 +67,20 @@ pub async fn create(node: &Node, who: &Principal, body: CreateGrain, replace: bo
             })
         })
         .await
+}
+
+/// A payload that a receiver can unpack; the body comes back.
+async fn require_readable(body: CreateGrain, encoding: Encoding) -> Result<CreateGrain, Error> {
+    if encoding == Encoding::Raw {
+        return Ok(body);
+    }
+    // It may take a second.
+    let checked =
+        tokio::task::spawn_blocking(move || encoding.check(&body.payload, MAX_UNPACKED_BYTES).map(|()| body));
+    checked
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))?
+        .map_err(|error| Error::BadRequest(format!("payload: {error}")))
 }
 
 /// A text that a receiver will take.

@@ -42,7 +42,7 @@ fn check(body: &CreateSlice) -> Result<(), Error> {
     rules.check()?;
     no_nul("Name", &body.name)?;
     if !SLICE_TYPES.contains(&body.slice_type.as_str()) {
-        return Err(Error::BadRequest("invalid slice-type".to_owned()));
+        return Err(unknown_type());
     }
     for (key, value) in &body.metadata {
         indexable("Metadata", key)?;
@@ -202,12 +202,27 @@ pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Optio
         .await
 }
 
-/// Closes the slice for sync and takes it for editing, for an hour at most.
+/// In the reference's words, with what there is.
+pub(super) fn unknown_type() -> Error {
+    Error::BadRequest(format!("invalid slice-type: use one of {}", SLICE_TYPES.join(", ")))
+}
+
+/// Closes the slice for sync and takes it for editing, for an hour at most. A super admin takes over anybody's lock.
 ///
 /// # Errors
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`] by somebody else.
 pub async fn lock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     node.permit(who, Action::LockSlice)?;
+    if who.role == Role::SuperAdmin {
+        let (now, by) = (node.clock.now(), who.username.clone());
+        return node
+            .store
+            .write(move |conn| {
+                let row = find_for_update(conn, id)?;
+                take(conn, &row, &by, now)
+            })
+            .await;
+    }
     lock_as(node, &who.username, id).await
 }
 
@@ -229,11 +244,19 @@ pub async fn lock_as(node: &Node, by: &str, id: Id) -> Result<(), Error> {
     let (now, by) = (node.clock.now(), by.to_owned());
     node.store
         .write(move |conn| {
-            editable(conn, id, &by, now)?;
-            let lock = Some((by.as_str(), now.plus(LOCK_LIFE)));
-            Ok(store::slice::set_lock(conn, id, false, lock, now)?)
+            let row = editable(conn, id, &by, now)?;
+            take(conn, &row, &by, now)
         })
         .await
+}
+
+/// A slice that was closed before stays so when the lock has run out.
+fn take(conn: &mut Connection, row: &SliceRow, by: &str, now: Timestamp) -> Result<(), Error> {
+    Ok(store::slice::set_lock(conn, row.id, row.allow_sync, Some((by, now.plus(LOCK_LIFE))), now)?)
+}
+
+fn find_for_update(conn: &mut Connection, id: Id) -> Result<SliceRow, Error> {
+    store::slice::find_for_update(conn, id)?.ok_or(MISSING)
 }
 
 /// Unlocks in the name of `by`, or whoever's lock it is; used by the command line too.
@@ -246,7 +269,7 @@ pub async fn unlock_as(node: &Node, by: Option<String>, id: Id) -> Result<(), Er
         .write(move |conn| {
             match by {
                 Some(by) => editable(conn, id, &by, now)?,
-                None => store::slice::find_for_update(conn, id)?.ok_or(MISSING)?,
+                None => find_for_update(conn, id)?,
             };
             Ok(store::slice::set_lock(conn, id, true, None, now)?)
         })
@@ -255,7 +278,7 @@ pub async fn unlock_as(node: &Node, by: Option<String>, id: Id) -> Result<(), Er
 
 /// The slice, taken for writing, unless somebody else holds its lock or fills its draft.
 pub(super) fn editable(conn: &mut Connection, id: Id, by: &str, now: Timestamp) -> Result<SliceRow, Error> {
-    let row = store::slice::find_for_update(conn, id)?.ok_or(MISSING)?;
+    let row = find_for_update(conn, id)?;
     match (&row.lock_owner, row.lock_expires_at) {
         (Some(owner), Some(until)) if owner != by && now < until => {
             Err(Error::Locked { owner: owner.clone(), until })
@@ -283,9 +306,9 @@ fn metadata(
     Ok((!pairs.is_empty()).then(|| pairs.into_iter().collect()))
 }
 
-/// Whether a sync may read the slice now: open, or its lock has run out.
+/// Whether a sync may read the slice now: neither closed nor locked.
 pub fn allows_sync(row: &SliceRow, now: Timestamp) -> bool {
-    row.allow_sync || row.lock_expires_at.is_some_and(|until| now >= until)
+    row.allow_sync && row.lock_expires_at.is_none_or(|until| now >= until)
 }
 
 /// As it crosses the wire, without metadata and companies.

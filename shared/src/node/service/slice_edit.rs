@@ -1,6 +1,6 @@
 //! Changing and removing slices of a primary.
 
-use super::slice::{editable, in_full};
+use super::slice::{editable, in_full, unknown_type};
 use crate::failpoint::{Failpoint, reach};
 use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::permission::Action;
@@ -44,7 +44,7 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateSlice) -> 
                 store::slice::rename(conn, id, name, slice_type, now)?;
             }
             if let Some(allow_sync) = body.allow_sync.value().copied() {
-                // Closing keeps the caller's own lock; opening ends it.
+                // Closing keeps the caller's own lock, which is no longer what closes the slice; opening ends it.
                 let lock = row.lock_owner.as_deref().zip(row.lock_expires_at);
                 let lock = lock.filter(|(_owner, until)| !allow_sync && now < *until);
                 store::slice::set_lock(conn, id, allow_sync, lock, now)?;
@@ -67,7 +67,7 @@ fn check(body: &UpdateSlice) -> Result<(), Error> {
     rules.check()?;
     no_nul("Name", body.name.value().map_or("", String::as_str))?;
     if body.slice_type.value().is_some_and(|kind| !SLICE_TYPES.contains(&kind.as_str())) {
-        return Err(Error::BadRequest("invalid slice-type".to_owned()));
+        return Err(unknown_type());
     }
     for (key, value) in body.metadata.value().into_iter().flatten() {
         indexable("Metadata", key)?;
@@ -106,7 +106,7 @@ fn refuse_subscribed(conn: &mut Connection, id: Id) -> Result<(), Error> {
     let subscribers = store::subscription::companies_of_slice(conn, id)?.len();
     if subscribers > 0 {
         return Err(Error::Conflict(format!(
-            "{subscribers} companies subscribe to this slice: delete the subscriptions first"
+            "companies that subscribe to this slice: {subscribers}; delete the subscriptions first"
         )));
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! Subscriptions: staff of a primary make them, both parties see them.
 
+use sha1::{Digest as _, Sha1};
+
 use crate::node::body::{Rules, no_nul};
-use crate::node::permission::Action;
+use crate::node::permission::{Action, Scope};
 use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
 use crate::store::company::name_key;
@@ -47,8 +49,10 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
     node.require_role(ServerRole::Primary)?;
     let now = node.clock.now();
     let name = body.name.trim().to_owned();
-    let row = SubscriptionRow {
-        id: body.id.given().unwrap_or_else(|| node.random.id()),
+    let another_id = node.random.id();
+    let is_given = body.id.given().is_some();
+    let mut row = SubscriptionRow {
+        id: body.id.given().unwrap_or_else(|| id_of_pair(body.slice_id, body.company_id)),
         slice_id: body.slice_id,
         company_id: body.company_id,
         name_key: name_key(&name),
@@ -69,7 +73,10 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
                 return Err(Error::NotFound("unknown company"));
             }
             if store::subscription::find(conn, row.id)?.is_some() {
-                return Err(Error::Conflict("Subscription id already exists.".to_owned()));
+                if is_given {
+                    return Err(Error::Conflict("Subscription id already exists.".to_owned()));
+                }
+                row.id = another_id;
             }
             if store::subscription::find_by_name(conn, &row.name)?.is_some() {
                 return Err(Error::Conflict("Subscription name already exists.".to_owned()));
@@ -83,6 +90,15 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
         .await
 }
 
+/// Follows from slice and company (RFC 9562 §5.5): a subscription that is removed and made again has the id it had, and
+/// so a receiver of the reference, which keeps the old one for ever, goes on.
+fn id_of_pair(slice: Id, company: Id) -> Id {
+    let hash = Sha1::new().chain_update(slice.as_bytes()).chain_update(company.as_bytes()).finalize();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
+    Id(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
+}
+
 /// One subscription with company and slice.
 ///
 /// # Errors
@@ -94,7 +110,7 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, 
         .read(move |conn| {
             let row = store::subscription::find(conn, id)?.ok_or(MISSING)?;
             scope.admits_company(row.company_id)?;
-            embed(conn, row, now)
+            embed(conn, scope, row, now)
         })
         .await
 }
@@ -111,7 +127,7 @@ pub async fn view_by_name(node: &Node, who: &Principal, name: String) -> Result<
             let row = store::subscription::find_by_name(conn, &name)?.ok_or(MISSING)?;
             // Whether a name exists is no business of another company.
             scope.admits_company(row.company_id).map_err(|_foreign| MISSING)?;
-            embed(conn, row, now)
+            embed(conn, scope, row, now)
         })
         .await
 }
@@ -126,12 +142,13 @@ pub async fn view_pair(
     company_id: Id,
     slice_id: Id,
 ) -> Result<Subscription, Error> {
-    node.permit(who, Action::ViewSubscription)?.admits_company(company_id)?;
+    let scope = node.permit(who, Action::ViewSubscription)?;
+    scope.admits_company(company_id)?;
     let now = node.clock.now();
     node.store
         .read(move |conn| {
             let row = store::subscription::find_pair(conn, slice_id, company_id)?.ok_or(MISSING)?;
-            embed(conn, row, now)
+            embed(conn, scope, row, now)
         })
         .await
 }
@@ -150,12 +167,12 @@ pub async fn list(
     if let Some(company) = company {
         scope.admits_company(company)?;
     }
-    let (now, scope) = (node.clock.now(), company.or(scope.company()));
+    let (now, company) = (node.clock.now(), company.or(scope.company()));
     node.store
         .read(move |conn| {
-            let (rows, total) = store::subscription::list(conn, scope, &list.selection)?;
+            let (rows, total) = store::subscription::list(conn, company, &list.selection)?;
             list.page(rows, total, store::subscription::position, |rows| {
-                rows.into_iter().map(|row| embed(conn, row, now)).collect()
+                rows.into_iter().map(|row| embed(conn, scope, row, now)).collect()
             })
         })
         .await
@@ -201,7 +218,7 @@ pub async fn update(
     if body.sub_id.value().is_some_and(|other| *other != id) {
         return Err(Error::Conflict("sub_id is not the id in the path".to_owned()));
     }
-    node.permit(who, Action::UpdateSubscription)?;
+    let scope = node.permit(who, Action::UpdateSubscription)?;
     let (now, role) = (node.clock.now(), node.server.server_role);
     node.store
         .write(move |conn| {
@@ -231,14 +248,24 @@ pub async fn update(
             row.active = body.active.or(row.active);
             row.updated_at = now;
             store::subscription::update(conn, &row)?;
-            embed(conn, row, now)
+            embed(conn, scope, row, now)
         })
         .await
 }
 
-fn embed(conn: &mut Connection, row: SubscriptionRow, now: Timestamp) -> Result<Subscription, Error> {
+/// With company and slice; a partner sees the slice only while he may have it.
+fn embed(
+    conn: &mut Connection,
+    scope: Scope,
+    row: SubscriptionRow,
+    now: Timestamp,
+) -> Result<Subscription, Error> {
     let company = store::company::find(conn, row.company_id)?;
-    let slice = store::slice::view(conn, row.slice_id)?;
+    let slice = if row.is_live() || scope.company().is_none() {
+        store::slice::view(conn, row.slice_id)?
+    } else {
+        None
+    };
     let mut sub = to_wire(row);
     sub.company = match company {
         Some(company) => super::company::embed(conn, vec![company])?.pop(),

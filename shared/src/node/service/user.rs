@@ -39,7 +39,8 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
     if body.password != body.password_confirm {
         return Err(Error::BadRequest("passwords do not match".to_owned()));
     }
-    let role = Role::from_number(body.role).ok_or_else(|| Error::BadRequest("unknown role".to_owned()))?;
+    let role = Role::from_number(body.role)
+        .ok_or_else(|| Error::BadRequest("unknown role: use 100, 110, 120, 200 or 300".to_owned()))?;
     node.permit(who, Action::CreateUser)?.admits_company(body.company_id)?;
     if role <= who.role {
         return Err(Error::Forbidden);
@@ -253,19 +254,29 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
 /// and e-mail are free, and what was issued to the user ends.
 ///
 /// # Errors
-/// [`Error::Forbidden`], [`Error::NotFound`].
+/// [`Error::Forbidden`]; [`Error::NotFound`], which only those learn who may remove users of every company;
+/// [`Error::Conflict`] for one who was switched off, by a caller who could not switch him on again.
 pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> {
     let scope = node.permit(who, Action::DeleteUser)?;
+    let may_switch = who.may(Action::SwitchUser).is_ok();
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn| {
-            let company_id = store::user::find(conn, id)?.ok_or(MISSING)?.company_id;
+            let Some(UserRow { company_id, .. }) = store::user::find(conn, id)? else {
+                return Err(if scope.company().is_some() { Error::Forbidden } else { MISSING });
+            };
+            scope.admits_company(company_id)?;
             // A mint takes it first, too: no key may be made for a machine that is going.
             store::company::find_for_update(conn, company_id)?;
             let row = store::user::find_for_update(conn, id)?.ok_or(MISSING)?;
-            scope.admits_company(row.company_id)?;
             if Role::from_number(row.role).is_none_or(|role| role <= who.role) {
                 return Err(Error::Forbidden);
+            }
+            if !row.active && !may_switch {
+                // He could be made anew, active.
+                return Err(Error::Conflict(
+                    "this user was switched off by staff, who alone can remove him now".to_owned(),
+                ));
             }
             if row.role == Role::Sync.number() {
                 store::api_key::revoke_all(conn, row.company_id, &who.username, "revoked", now)?;

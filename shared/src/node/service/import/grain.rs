@@ -6,7 +6,7 @@ use super::{ImportError, Reader, length};
 use crate::crypto::content_hash::ContentHash;
 use crate::crypto::set_hash::{SetHash, grain_digest};
 use crate::node::body::MAX_KEY_BYTES;
-use crate::payload::Encoding;
+use crate::payload::{Encoding, MAX_UNPACKED_BYTES};
 use crate::store::grain::NewGrain;
 use crate::store::payload::MAX_TEXT_BYTES;
 use crate::store::reference::{GrainHead, ReferenceError, Source};
@@ -17,7 +17,6 @@ const BATCH_ROWS: usize = 500;
 /// Payload read and written at a time, but for a single grain that has more (design D7).
 const BATCH_BYTES: i64 = 2 * 1024 * 1024;
 /// What a payload may unpack to while it is looked at.
-const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 /// The version that an import makes.
 pub(super) const VERSION: i64 = 1;
 
@@ -166,7 +165,7 @@ fn fetch(
             let is_undecodable = head
                 .encoding
                 .parse::<Encoding>()
-                .map_or(true, |encoding| encoding.decode(&payload, MAX_UNPACKED).is_err());
+                .map_or(true, |encoding| encoding.check(&payload, MAX_UNPACKED_BYTES).is_err());
             let digest = grain_digest(head.id, &head.grain_key, &head.encoding, &head.source, &payload);
             let grain = NewGrain {
                 slice_id,
