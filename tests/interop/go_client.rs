@@ -22,8 +22,6 @@ struct Run {
     name: String,
     /// What was done to the primary before it.
     before: Vec<Value>,
-    /// Slices beside the seeds.
-    empty_slices: u64,
     exchanges: Vec<Exchange>,
 }
 
@@ -31,7 +29,7 @@ impl Run {
     /// Whether it needs, and leaves, another world than the seeds.
     fn is_alone(&self) -> bool {
         let is_write = |exchange: &Exchange| exchange.method != "GET" && exchange.path != "/login";
-        !self.before.is_empty() || self.empty_slices > 0 || self.exchanges.iter().any(is_write)
+        !self.before.is_empty() || self.exchanges.iter().any(is_write)
     }
 }
 
@@ -46,7 +44,6 @@ fn runs(text: &str, ours: &[(&str, &str)]) -> Vec<Run> {
             Run {
                 name: run["name"].as_str().unwrap().to_owned(),
                 before,
-                empty_slices: run["empty_slices"].as_u64().unwrap_or_default(),
                 exchanges: exchanges.into_iter().map(exchange).collect(),
             }
         })
@@ -83,7 +80,7 @@ async fn act(url: &str, step: &Value) -> Value {
 }
 
 /// Our primary with the seeds.
-async fn seeded(database: TestDatabase, empty_slices: u64) -> TestPrimary {
+async fn seeded(database: TestDatabase) -> TestPrimary {
     let server = &seeds()["server"];
     let id = server["id"].as_str().unwrap().parse().unwrap();
     let primary = TestPrimary::start_as(database, id, server["name"].as_str().unwrap()).await;
@@ -106,11 +103,7 @@ async fn seeded(database: TestDatabase, empty_slices: u64) -> TestPrimary {
         user["active"] = json!(true);
         post("/v1/users", &user).await;
     }
-    let empty = (0..empty_slices).map(|n| {
-        let id = format!("2d000000-0000-0000-0000-0000000000{n:02x}");
-        json!({ "id": id, "name": format!("many-{n:02}"), "slice_type": "aces-file" })
-    });
-    for mut slice in rows("slices").into_iter().chain(empty) {
+    for mut slice in rows("slices") {
         slice["allow_sync"] = json!(true);
         post("/v1/slices", &slice).await;
     }
@@ -172,7 +165,7 @@ async fn the_command_line_of_the_reference_is_answered_by_a_primary_as_recorded(
             let primary = match at_hand {
                 Some(primary) => primary,
                 None => match fresh("the_command_line_of_the_reference_is_answered_by_a_primary") {
-                    Some(database) => seeded(database, run.empty_slices).await,
+                    Some(database) => seeded(database).await,
                     None => break,
                 },
             };
@@ -196,7 +189,7 @@ async fn the_command_line_of_the_reference_is_answered_by_a_primary_as_recorded(
 #[tokio::test]
 async fn a_secondary_server_of_the_reference_is_answered_by_a_primary_as_recorded() {
     for database in TestDatabase::each("a_secondary_server_of_the_reference") {
-        let primary = seeded(database, 0).await;
+        let primary = seeded(database).await;
         let key = mint(&primary).await;
         let mut complaints = Vec::new();
         for run in runs(SECONDARY_SERVER, &[(KEY, &key)]) {
@@ -213,7 +206,7 @@ async fn a_secondary_server_of_the_reference_is_answered_by_a_primary_as_recorde
 #[tokio::test]
 async fn the_command_line_of_the_reference_is_answered_by_a_secondary_as_recorded() {
     for database in TestDatabase::each("the_command_line_of_the_reference_is_answered_by_a_secondary") {
-        let primary = seeded(TestDatabase::sqlite(), 0).await;
+        let primary = seeded(TestDatabase::sqlite()).await;
         // It was recorded after the secondary server's run in which something had changed.
         for run in
             runs(SECONDARY_SERVER, &[]).iter().filter(|run| ["draft", "changed"].contains(&run.name.as_str()))
@@ -251,7 +244,7 @@ async fn the_command_line_of_the_reference_is_answered_by_a_secondary_as_recorde
 #[tokio::test]
 async fn a_closed_slice_does_not_keep_the_others_from_a_receiver_of_the_reference() {
     for database in TestDatabase::each("a_closed_slice_does_not_keep_the_others") {
-        let primary = seeded(database, 0).await;
+        let primary = seeded(database).await;
         let key = mint(&primary).await;
         let path = format!("/v1/slices/lock/{}", rows("slices")[0]["id"].as_str().unwrap());
         act(&primary.url, &json!({ "as": "admin", "method": "PUT", "path": path })).await;
