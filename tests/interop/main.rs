@@ -12,7 +12,9 @@
 )]
 
 mod difference;
+mod go_client;
 mod installation;
+mod likeness;
 mod recorded;
 mod recording;
 mod replay;

@@ -1,4 +1,4 @@
-//! Recordings: exchanges with servers of the reference, one a line.
+//! Recordings: exchanges with servers or clients of the reference, one a line; how they are asked again.
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -29,24 +29,24 @@ impl Exchange {
 
 /// All exchanges of a recording, in their order.
 pub fn exchanges(text: &str) -> Vec<Exchange> {
-    text.lines()
-        .map(|line| {
-            let mut value: Value = serde_json::from_str(line).unwrap();
-            let (mut request, mut response) = (value["request"].take(), value["response"].take());
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            Exchange {
-                name: text(&value["name"]),
-                caller: text(&value["as"]),
-                method: text(&request["method"]),
-                path: text(&request["path"]),
-                agent: text(&request["headers"]["user-agent"]),
-                body: request["body"].take(),
-                status: u16::try_from(response["status"].as_u64().unwrap()).unwrap(),
-                is_json: text(&response["headers"]["content-type"]).starts_with("application/json"),
-                answer: Some(response["body"].take()).filter(|body| body != "").unwrap_or_default(),
-            }
-        })
-        .collect()
+    text.lines().map(|line| exchange(serde_json::from_str(line).unwrap())).collect()
+}
+
+/// One of them.
+pub fn exchange(mut value: Value) -> Exchange {
+    let (mut request, mut response) = (value["request"].take(), value["response"].take());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Exchange {
+        name: text(&value["name"]),
+        caller: text(&value["as"]),
+        method: text(&request["method"]),
+        path: text(&request["path"]),
+        agent: text(&request["headers"]["user-agent"]),
+        body: request["body"].take(),
+        status: u16::try_from(response["status"].as_u64().unwrap()).unwrap(),
+        is_json: text(&response["headers"]["content-type"]).starts_with("application/json"),
+        answer: Some(response["body"].take()).filter(|body| body != "").unwrap_or_default(),
+    }
 }
 
 /// What our server answers.

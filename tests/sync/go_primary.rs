@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use secondary::sync::Outcome;
 use serde_json::{Value, json};
+use shared::client::ClientError;
 use shared::wire::Id;
-use tests::TestSecondary;
+use tests::{TestDatabase, TestSecondary};
 
 /// "METHOD path" → status and body, as recorded between a secondary and a primary of the reference.
 fn recorded() -> HashMap<String, (u16, Value)> {
@@ -26,12 +27,20 @@ fn recorded() -> HashMap<String, (u16, Value)> {
 
 type Log = Arc<Mutex<Vec<(String, String, Value)>>>;
 
+/// What the reference answers to a record of a failure (gap B6).
+const NO_SUCCESS: &str = "{\"message\":[\"Success is required, but was not received\"]}\n";
+
 /// Answers what was recorded and notes what it was asked.
-fn start(mut answers: HashMap<String, (u16, Value)>, log: Log) -> String {
+fn start(answers: HashMap<String, (u16, Value)>, log: Log) -> String {
+    start_for("20000000-0000-0000-0000-000000000000", answers, log)
+}
+
+/// The same for logins of a company.
+fn start_for(company: &str, mut answers: HashMap<String, (u16, Value)>, log: Log) -> String {
     let me = json!({
         "id": 3, "first_name": "sync", "last_name": "sync", "username": "sync_x", "email": "sync", "active": true,
         "last_login": "0001-01-01T00:00:00Z", "password_changed": "0001-01-01T00:00:00Z", "role": 200,
-        "company_id": "20000000-0000-0000-0000-000000000000", "created_at": "2026-11-21T18:55:44.476454Z",
+        "company_id": company, "created_at": "2026-11-21T18:55:44.476454Z",
         "updated_at": "2026-11-21T18:55:44.476454Z",
     });
     answers.insert("GET /me".to_owned(), (200, me));
@@ -42,8 +51,12 @@ fn start(mut answers: HashMap<String, (u16, Value)>, log: Log) -> String {
             let key = format!("{} {}", request.method(), request.uri());
             let agent = request.headers().get("user-agent").map(|value| value.to_str().unwrap().to_owned());
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            let is_failure = key == "POST /v1/activity" && body["success"] == false;
             log.lock().unwrap().push((key.clone(), agent.unwrap_or_default(), body));
             let answer = match answers.get(&key) {
+                _ if is_failure => {
+                    HttpResponse::BadRequest().content_type("application/json").body(NO_SUCCESS)
+                }
                 Some((status, body)) => {
                     let status = actix_web::http::StatusCode::from_u16(*status).unwrap();
                     HttpResponse::build(status)
@@ -139,4 +152,90 @@ async fn a_reference_primary_whose_content_does_not_give_its_hash_is_refused() {
     assert_eq!(report.changed(), 1, "the other slice arrives");
     let items: Value = secondary.admin.get("/v1/slices/name/acme-items").await.unwrap();
     assert_eq!((items["content_count"].clone(), items["sync_status"].clone()), (json!(0), json!("error")));
+}
+
+/// It refuses every record of a failure: that of the run, which comes first, and that of the slice.
+#[tokio::test]
+async fn a_reference_primary_hears_of_the_slices_that_arrived_though_others_failed() {
+    let mut answers = recorded();
+    // The first in the list, so that records of failures come before and the success after them.
+    let subs = answers["GET /v1/sync/subs"].1.as_array().unwrap().clone();
+    assert_eq!(subs.len(), 2);
+    let (broken, good) = (&subs[0], &subs[1]);
+    let key = format!("GET /v1/sync/slice/{}?brief=yes", broken["slice_id"].as_str().unwrap());
+    answers.get_mut(&key).unwrap().1[0]["id"] = json!("2e000000-0000-0000-0000-00000000ffff");
+    let log = Log::default();
+    let url = start(answers, Arc::clone(&log));
+    let (secondary, id) = secondary_with_key(&url, "fed6aa0c").await;
+    let report = secondary.sync(id).await.unwrap();
+    assert_eq!((report.failures().len(), report.changed()), (1, 1), "{:?}", report.failures());
+    let log = log.lock().unwrap();
+    let told: Vec<(&Value, &Value)> = log
+        .iter()
+        .filter(|(key, ..)| key == "POST /v1/activity")
+        .map(|(.., body)| (&body["sub_id"], &body["success"]))
+        .collect();
+    let nil = json!("00000000-0000-0000-0000-000000000000");
+    assert_eq!(told, [(&nil, &json!(false)), (&broken["id"], &json!(false)), (&good["id"], &json!(true))]);
+}
+
+const PUBLISHER: &str = "10000000-0000-0000-0000-000000000000";
+
+/// As [`recorded`], and mints a key.
+fn minting() -> HashMap<String, (u16, Value)> {
+    let mut answers = recorded();
+    let key = json!({ "primary_id": PUBLISHER, "sync_api_key": "fed6aa0c" });
+    answers.insert("POST /v1/apikey".to_owned(), (200, key));
+    answers
+}
+
+async fn connect(secondary: &TestSecondary, url: &str, name: Option<&str>) -> Result<Value, ClientError> {
+    let mut body = json!({ "url": url, "username": "carla", "password": "secret" });
+    if let Some(name) = name {
+        body["name"] = json!(name);
+    }
+    secondary.admin.post("/v1/servers", &body).await
+}
+
+fn mints(log: &Log) -> usize {
+    log.lock().unwrap().iter().filter(|(key, ..)| key == "POST /v1/apikey").count()
+}
+
+#[tokio::test]
+async fn connecting_to_a_reference_primary_as_its_own_admin_is_refused_before_anything_is_minted() {
+    let log = Log::default();
+    let url = start_for(PUBLISHER, minting(), Arc::clone(&log));
+    let secondary = TestSecondary::start().await;
+    let refused = connect(&secondary, &url, None).await.unwrap_err();
+    assert!(refused.is_status(400) && refused.to_string().contains("company of the primary"), "{refused}");
+    assert_eq!(mints(&log), 0);
+    let known: Option<Vec<Value>> = secondary.admin.get("/v1/servers").await.unwrap();
+    assert_eq!(known.unwrap_or_default(), [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn a_primary_that_tells_no_name_is_called_by_its_host_or_as_the_operator_says() {
+    for database in TestDatabase::each("a_primary_that_tells_no_name") {
+        let log = Log::default();
+        let url = start(minting(), Arc::clone(&log));
+        let secondary = TestSecondary::start_on(database).await;
+        let connected = connect(&secondary, &url, None).await.unwrap();
+        assert_eq!(format!("http://{}", connected["name"].as_str().unwrap()), url);
+        let renamed = connect(&secondary, &url, Some(" Better Brakes ")).await.unwrap();
+        assert_eq!(renamed["name"], "Better Brakes");
+        let again = connect(&secondary, &url, None).await.unwrap();
+        assert_eq!(again["name"], "Better Brakes", "what was said once stays");
+
+        let before = mints(&log);
+        let other = json!({ "name": "Other Parts", "active": true });
+        let _other: Value = secondary.admin.post("/v1/companies", &other).await.unwrap();
+        for (name, status) in [("other parts", 409), ("ab", 400), ("a\0bc", 400), ("", 400)] {
+            let refused = connect(&secondary, &url, Some(name)).await.unwrap_err();
+            assert!(refused.is_status(status), "{name:?}: {refused}");
+        }
+        assert_eq!(mints(&log), before, "nothing was minted");
+        let named = connect(&TestSecondary::start().await, &url, Some("Brakes")).await.unwrap();
+        assert_eq!(named["name"], "Brakes", "also at the first time");
+        secondary.stop().await;
+    }
 }

@@ -230,3 +230,21 @@ async fn names_follow_the_primary_and_never_collide() {
     let outcome = &pair.sync().await.slices[0].outcome;
     assert!(matches!(outcome, Outcome::Unchanged), "{outcome:?}");
 }
+
+/// Its key logs in and is offered nothing: every slice would count as no longer offered.
+#[tokio::test]
+async fn connecting_as_the_publishers_own_admin_is_refused_and_costs_nothing() {
+    for pair in pairs("connecting_as_the_publishers_own_admin").await {
+        let slice = pair.primary.add_slice("items", "pies-items", &json!({}), pair.company).await;
+        pair.primary.add_grain(slice, "a", "1").await;
+        pair.primary.refresh(slice).await;
+        let body = json!({ "url": pair.primary.url, "username": tests::ADMIN.0, "password": tests::ADMIN.1 });
+        let refused = pair.secondary.admin.post::<Value>("/v1/servers", &body).await.unwrap_err();
+        assert!(refused.is_status(400) && refused.to_string().contains("company admin there"), "{refused}");
+        assert_eq!(change(&pair.sync().await).grains_added, 1, "the key that worked still does");
+        let stranger = tests::TestSecondary::start().await;
+        assert!(stranger.admin.post::<Value>("/v1/servers", &body).await.unwrap_err().is_status(400));
+        let known: Option<Vec<Value>> = stranger.admin.get("/v1/servers").await.unwrap();
+        assert_eq!(known.unwrap_or_default(), [Value::Null; 0]);
+    }
+}

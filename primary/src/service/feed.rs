@@ -37,7 +37,7 @@ pub fn socket(node: &Node, who: &Principal) -> Result<(), Error> {
 }
 
 /// The caller's company's subscriptions with their slices. A Go receiver gets the hash over ids only: with metadata in
-/// it, its every sync fails (gap B1).
+/// it, its every sync fails (gap B1). And it gets the closed slices last: its run ends at the first that fails (gap B3).
 ///
 /// # Errors
 /// What the store reports.
@@ -83,7 +83,10 @@ pub async fn subscriptions(
         }
         sub
     };
-    let subs: Vec<Subscription> = subs.into_iter().map(without_version).collect();
+    let mut subs: Vec<Subscription> = subs.into_iter().map(without_version).collect();
+    if is_go_client {
+        subs.sort_by_key(|sub| sub.slice.as_ref().is_some_and(|slice| !slice.allow_sync));
+    }
     Ok((!subs.is_empty()).then_some(subs))
 }
 

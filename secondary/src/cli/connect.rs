@@ -23,6 +23,9 @@ pub struct Connect {
     /// The primary is known here under another address, and has really moved
     #[arg(long)]
     pub moved: bool,
+    /// What to call it here [default: what it calls itself, else its host]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// Runs `connect`.
@@ -34,7 +37,8 @@ pub async fn run(global: &Global, connect: Connect) -> Result<(), Failure> {
     let username = prompt::text(connect.username, "user name at the primary", "--username")?;
     let password =
         prompt::password(connect.password_stdin, "password there (not stored)", "--password-stdin")?;
-    let body = connection::Connect { url: connect.url, username, password, moved: connect.moved };
+    let Connect { url, moved, name, .. } = connect;
+    let body = connection::Connect { url, username, password, moved, name };
     let connected = service::connect(&secondary, body).await?;
     output::print(global.json, &connected, || {
         let mut lines = vec![

@@ -4,6 +4,7 @@
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
 use shared::node::Error;
+use shared::node::body::{Rules, no_nul};
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
@@ -18,8 +19,9 @@ use crate::Secondary;
 /// used once and never stored.
 ///
 /// # Errors
-/// [`Error::BadRequest`] for what is missing or a URL that cannot be used; [`Error::Upstream`] and
-/// [`Error::Unreachable`] for what the primary answered.
+/// [`Error::BadRequest`] for what is missing, a URL that cannot be used or a login that is none of a receiver;
+/// [`Error::Invalid`] for a name that cannot be used; [`Error::Conflict`] for what clashes with what is known here;
+/// [`Error::Upstream`] and [`Error::Unreachable`] for what the primary answered.
 pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, Error> {
     for (name, missing) in [
         ("url", body.url.is_empty()),
@@ -30,6 +32,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
             return Err(Error::BadRequest(format!("{name} is required, but was not received")));
         }
     }
+    let wanted_name = body.name.as_deref().map(local_name).transpose()?;
     let mut admin = Client::new(&secondary.http, &body.url, secondary.allow_http)?;
     admin
         .login(&body.username, &body.password)
@@ -37,7 +40,11 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
         .map_err(|error| refused_login(error, &body.username))?;
     let server = admin.view_server().await?;
     refuse_unfit(secondary, &admin, &server)?;
+    refuse_own_company(&admin, &server, &body.username).await?;
     let known = refuse_moved(secondary, &server, admin.server(), body.moved).await?;
+    if let Some(name) = &wanted_name {
+        refuse_taken(secondary, server.server_id, name).await?;
+    }
     // A new key's first login ends the session of a run that uses the old one.
     let _turn = if known {
         Some(secondary.node.store.try_run_lock(server.server_id).await?.ok_or(Error::SyncRunning)?)
@@ -66,7 +73,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
     machine.login_with_key(&api_key).await?;
     let company_id = machine.me().await?.company_id;
     let subscriptions = machine.subscriptions().await?;
-    let company = remember(secondary, &server, admin.server(), &api_key).await?;
+    let company = remember(secondary, &server, admin.server(), wanted_name, &api_key).await?;
     Ok(Connected {
         id: company.id,
         name: company.name,
@@ -100,6 +107,42 @@ fn refuse_unfit(secondary: &Secondary, client: &Client, server: &Server) -> Resu
         return refuse("has the id of this very server");
     }
     Ok(())
+}
+
+/// A key of the publisher's own company logs in, and is offered nothing: with it stored, every slice would count as no
+/// longer offered.
+async fn refuse_own_company(admin: &Client, server: &Server, username: &str) -> Result<(), Error> {
+    if admin.me().await?.company_id == server.server_id {
+        return Err(Error::BadRequest(format!(
+            "user \"{username}\" belongs to the company of the primary itself: connect with the login that the publisher \
+             gave your company (its company admin there); nothing was minted"
+        )));
+    }
+    Ok(())
+}
+
+/// As companies are named.
+fn local_name(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    let mut rules = Rules::default();
+    rules.name("Name", name, 3);
+    rules.check()?;
+    no_nul("Name", name)?;
+    Ok(name.to_owned())
+}
+
+async fn refuse_taken(secondary: &Secondary, id: Id, name: &str) -> Result<(), Error> {
+    let name = name.to_owned();
+    secondary
+        .node
+        .store
+        .read(move |conn| match store::company::find_by_name(conn, &name)? {
+            Some(other) if other.id != id => {
+                Err(Error::Conflict(format!("\"{}\" ({}) has that name here", other.name, other.id)))
+            }
+            _ => Ok(()),
+        })
+        .await
 }
 
 /// Any server can say that it is the primary that we know: only an operator can say that this one has moved. Returns
@@ -147,6 +190,7 @@ async fn remember(
     secondary: &Secondary,
     server: &Server,
     addr: &str,
+    wanted_name: Option<String>,
     api_key: &Secret,
 ) -> Result<CompanyRow, Error> {
     let now = secondary.node.clock.now();
@@ -160,13 +204,20 @@ async fn remember(
         .store
         .write(move |conn| -> Result<CompanyRow, Error> {
             let row = if let Some(mut row) = store::company::find(conn, id)? {
+                if let Some(name) = wanted_name {
+                    row.name_key = name_key(&name);
+                    row.name = name;
+                }
                 row.sync_addr = Some(addr);
                 row.active = true;
                 row.updated_at = now;
                 store::company::update(conn, &row)?;
                 row
             } else {
-                let name = free_company_name(conn, &name, id)?;
+                let name = match wanted_name {
+                    Some(name) => name,
+                    None => free_company_name(conn, &name, id)?,
+                };
                 let row = CompanyRow {
                     id,
                     name_key: name_key(&name),

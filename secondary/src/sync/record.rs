@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shared::client::Client;
+use shared::client::{Client, ClientError};
 use shared::node::Error;
 use shared::store::activity::NewActivity;
 use shared::store::sync_run::SyncRunRow;
@@ -105,8 +105,9 @@ fn activity(
 }
 
 /// Tells the primary: a record for the run, and one for each slice that changed or failed, or of whose version it has
-/// not heard. (The reference sends one for each slice, changed or not.) What cannot be delivered is only logged: it does
-/// not make the sync a failure, and the next run tells the versions again.
+/// not heard. (The reference sends one for each slice, changed or not.) Each is delivered for itself: a server of the
+/// reference refuses every record of a failure (gap B6), and must hear of the successes all the same. What cannot be
+/// delivered is only logged: it does not make the sync a failure, and the next run tells the versions again.
 pub(super) async fn tell_primary(
     secondary: &Secondary,
     client: &Client,
@@ -131,7 +132,8 @@ async fn try_tell(
     let company_id = client.me().await?.company_id;
     let failures = report.failures().join("; ");
     let message = format!("Sync: {} of {} slices changed", report.changed(), report.slices.len());
-    client.report(&record(company_id, Id::NIL, message, failures, nanos(duration)), None).await?;
+    let run = record(company_id, Id::NIL, message, failures, nanos(duration));
+    deliver(report, client.report(&run, None).await)?;
     for slice in &report.slices {
         let version = versions.get(&slice.slice_id);
         let is_news = version.is_some_and(|version| received.get(&slice.sub_id) != Some(&version.number));
@@ -143,9 +145,20 @@ async fn try_tell(
         };
         let took = nanos(Duration::from_millis(slice.duration_ms.max(1)));
         let record = record(company_id, slice.sub_id, slice_message(&slice.slice), error, took);
-        client.report(&record, version).await?;
+        deliver(report, client.report(&record, version).await)?;
     }
     Ok(())
+}
+
+/// A record that the primary refuses says nothing about the next one; a primary that is gone does.
+fn deliver(report: &Report, answer: Result<(), ClientError>) -> Result<(), ClientError> {
+    match answer {
+        Err(error @ ClientError::Refused { .. }) => {
+            tracing::warn!(primary = %report.primary, %error, "the primary refused a record of this sync");
+            Ok(())
+        }
+        answer => answer,
+    }
 }
 
 /// What we have of each slice now, in the primary's terms; nothing of slices that came over the reference's wire.

@@ -24,6 +24,11 @@ pub struct Connect {
     /// `true`: this primary is known here under another address, and has really moved.
     #[serde(default)]
     pub moved: bool,
+    /// What its company is called here. Without one: as it is called already, else as the primary calls itself, else its
+    /// host (servers of the reference tell no name).
+    #[serde(default)]
+    #[schema(min_length = 3, max_length = 255)]
+    pub name: Option<String>,
 }
 
 /// The primary that we are connected to now.
