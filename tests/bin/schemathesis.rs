@@ -36,7 +36,11 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    if options.program.components().count() > 1 {
+        // It is started in another folder, where it leaves what it writes.
+        options.program = std::path::absolute(&options.program)?;
+    }
     let version = Command::new(&options.program).arg("--version").output().map_err(|error| {
         format!(
             "{}: {error}. Install it: python3 -m venv ENV && ENV/bin/pip install schemathesis==4.32.5, then --program \
