@@ -20,11 +20,11 @@ pub mod sample;
 pub use database::TestDatabase;
 pub use node::{ADMIN, Pair, TestPrimary, TestSecondary};
 
-/// How often something is tried: so often with `SANDPIPER_TEST_THOROUGH=1`, as in CI, else a tenth of it, so that people
+/// How often something is tried: so often with `SANDPIPER_TEST_THOROUGH=1`, as in CI, else a twentieth of it, so that people
 /// run the tests.
 pub fn times(thorough: u32) -> u32 {
     let is_thorough = std::env::var_os("SANDPIPER_TEST_THOROUGH").is_some_and(|wish| wish == "1");
-    if is_thorough { thorough } else { thorough.div_ceil(10) }
+    if is_thorough { thorough } else { thorough.div_ceil(20) }
 }
 
 /// Waits for what must come, a minute at most.
