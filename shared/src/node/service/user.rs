@@ -51,7 +51,8 @@ pub async fn create(node: &Node, who: &Principal, body: CreateUser) -> Result<Us
 /// Adds a user whose rights the caller has settled; used by the command line too.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a bad name or a weak password, [`Error::NotFound`] for an unknown company, [`Error::Conflict`], [`Error::Overloaded`].
+/// [`Error::Invalid`] for a bad name or a weak password, [`Error::NotFound`] for an unknown company,
+/// [`Error::Conflict`], [`Error::Overloaded`].
 pub async fn insert(node: &Node, body: CreateUser, role: Role) -> Result<User, Error> {
     let own_name = node.server.server_name.clone();
     let new = prepare(&node.passwords, &node.random, node.clock.now(), &own_name, body, role).await?;
