@@ -152,6 +152,9 @@ async fn a_subscription_that_is_removed_and_made_again_has_the_id_it_had() {
         assert_eq!(staff.call("DELETE", &path, None).await.0, 200);
         let again = json!({ "slice_id": slice, "company_id": company, "name": "again" });
         assert_eq!(staff.call("POST", "/v1/subs", Some(again.clone())).await.1["id"], first);
+        let nobody = "/v1/companies/00000000-0000-4000-8000-00000000abcd/subs";
+        assert_eq!(staff.get(nobody).await.0, 404, "not a list of none");
+        assert_eq!(staff.get(&format!("/v1/companies/{company}/subs")).await.1["paging"]["items_total"], 1);
         // Somebody else has taken the id meanwhile.
         assert_eq!(staff.call("DELETE", &path, None).await.0, 200);
         let other = primary.add_company("Other Parts", "olaf").await;

@@ -16,7 +16,7 @@ use crate::wire::user::User;
 
 pub use crate::store::company::COLUMNS;
 
-const MISSING: Error = Error::NotFound("Company does not exist.");
+pub(super) const MISSING: Error = Error::NotFound("Company does not exist.");
 
 /// Adds a company.
 ///

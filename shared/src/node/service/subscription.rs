@@ -156,7 +156,7 @@ pub async fn view_pair(
 /// Subscriptions by name: all for staff (of one company if asked), his own for a company admin.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for a machine and for another's company.
+/// [`Error::Forbidden`] for a machine and for another's company, [`Error::NotFound`] for a company that is not there.
 pub async fn list(
     node: &Node,
     who: &Principal,
@@ -167,9 +167,15 @@ pub async fn list(
     if let Some(company) = company {
         scope.admits_company(company)?;
     }
-    let (now, company) = (node.clock.now(), company.or(scope.company()));
+    let now = node.clock.now();
     node.store
         .read(move |conn| {
+            if let Some(company) = company
+                && store::company::find(conn, company)?.is_none()
+            {
+                return Err(super::company::MISSING);
+            }
+            let company = company.or(scope.company());
             let (rows, total) = store::subscription::list(conn, company, &list.selection)?;
             list.page(rows, total, store::subscription::position, |rows| {
                 rows.into_iter().map(|row| embed(conn, scope, row, now)).collect()
