@@ -411,6 +411,9 @@ async fn a_rollback_that_was_cut_off_is_never_published_and_the_next_one_undoes_
         .await;
         let refused = rollback(primary, slice, 2).await.unwrap_err();
         assert!(refused.is_status(409) && refused.to_string().contains("a rollback by anna"), "{refused}");
+        let lock = format!("/v1/slices/lock/{slice}");
+        let refused = primary.admin.call(reqwest::Method::PUT, &lock).await.unwrap_err();
+        assert!(refused.is_status(409) && refused.to_string().contains("a rollback by anna"), "{refused}");
     }
 }
 

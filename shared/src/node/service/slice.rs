@@ -40,7 +40,6 @@ fn check(body: &CreateSlice) -> Result<(), Error> {
     rules.name("Name", body.name.trim(), 3);
     rules.required("SliceType", !body.slice_type.is_empty());
     rules.check()?;
-    no_nul("Name", &body.name)?;
     if !SLICE_TYPES.contains(&body.slice_type.as_str()) {
         return Err(unknown_type());
     }
@@ -213,17 +212,7 @@ pub(super) fn unknown_type() -> Error {
 /// [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`] by somebody else.
 pub async fn lock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     node.permit(who, Action::LockSlice)?;
-    if who.role == Role::SuperAdmin {
-        let (now, by) = (node.clock.now(), who.username.clone());
-        return node
-            .store
-            .write(move |conn| {
-                let row = find_for_update(conn, id)?;
-                take(conn, &row, &by, now)
-            })
-            .await;
-    }
-    lock_as(node, &who.username, id).await
+    lock_for(node, &who.username, who.role == Role::SuperAdmin, id).await
 }
 
 /// Opens it again. Changes that were not published stay in the draft. A super admin may open anybody's lock.
@@ -241,18 +230,25 @@ pub async fn unlock(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::Locked`].
 pub async fn lock_as(node: &Node, by: &str, id: Id) -> Result<(), Error> {
+    lock_for(node, by, false, id).await
+}
+
+async fn lock_for(node: &Node, by: &str, takes_over: bool, id: Id) -> Result<(), Error> {
     let (now, by) = (node.clock.now(), by.to_owned());
     node.store
         .write(move |conn| {
-            let row = editable(conn, id, &by, now)?;
-            take(conn, &row, &by, now)
+            let row = if takes_over {
+                let row = find_for_update(conn, id)?;
+                // That is no lock of a person: its draft is nobody else's.
+                super::history::refuse_while_rolling_back(conn, id, now)?;
+                row
+            } else {
+                editable(conn, id, &by, now)?
+            };
+            // A slice that was closed before stays so when the lock has run out.
+            Ok(store::slice::set_lock(conn, id, row.allow_sync, Some((&by, now.plus(LOCK_LIFE))), now)?)
         })
         .await
-}
-
-/// A slice that was closed before stays so when the lock has run out.
-fn take(conn: &mut Connection, row: &SliceRow, by: &str, now: Timestamp) -> Result<(), Error> {
-    Ok(store::slice::set_lock(conn, row.id, row.allow_sync, Some((by, now.plus(LOCK_LIFE))), now)?)
 }
 
 fn find_for_update(conn: &mut Connection, id: Id) -> Result<SliceRow, Error> {
