@@ -167,7 +167,9 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        let whole = if value.fract() == 0.0 { format!("{value:.0}").parse::<i64>().ok() } else { None };
+        // Beyond 2^53 it is no longer the number that was written.
+        let is_exact = value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+        let whole = if is_exact { format!("{value:.0}").parse::<i64>().ok() } else { None };
         Ok(whole.map_or_else(|| value.into(), Value::from))
     }
 
@@ -325,15 +327,18 @@ mod tests {
 
     #[test]
     fn numbers_without_a_fraction_are_integers() {
-        let members =
-            parse(br#"{"a": 62.0, "b": [1e3, {"c": -0.0}], "d": 0.5, "e": 1e300, "f": 9007199254740993}"#)
-                .unwrap();
+        let members = parse(
+            br#"{"a": 62.0, "b": [1e3, {"c": -0.0}], "d": 0.5, "e": 1e300, "f": 9007199254740993,
+                "g": 9007199254740993.0}"#,
+        )
+        .unwrap();
         assert_eq!(members["a"].as_i64(), Some(62));
         assert_eq!(members["b"][0].as_i64(), Some(1000));
         assert_eq!(members["b"][1]["c"].as_i64(), Some(0));
         assert_eq!(members["d"].as_f64(), Some(0.5));
         assert!(members["e"].is_f64());
         assert_eq!(members["f"].as_i64(), Some(9_007_199_254_740_993));
+        assert!(members["g"].is_f64(), "its neighbour would be taken for it");
     }
 
     #[test]
