@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{TestDatabase, TestPrimary};
 
-use super::Caller;
+use super::{Caller, everything, rivals};
 
 /// The reference's own holes first: a tautology that outgrows the scope, and a column read bit by bit.
 const HOSTILE: [&str; 15] = [
@@ -62,16 +62,7 @@ fn rows(body: &Value) -> Vec<Value> {
 #[tokio::test]
 async fn a_hostile_filter_shows_a_customer_no_row_that_he_does_not_see_without_it_and_changes_none() {
     for database in TestDatabase::each("a_hostile_filter") {
-        let primary = TestPrimary::start_on(database, None).await;
-        let own = primary.add_company("Mallory's Parts", "mallory").await;
-        let other = primary.add_company("Bert's Parts", "bert").await;
-        let own_slice = primary.add_slice("mallorys", "pies-items", &json!({ "k": "v" }), own).await;
-        let their_slice =
-            primary.add_slice("berts-line", "pies-items", &json!({ "k": "berts" }), other).await;
-        for (slice, payload) in [(own_slice, "mine"), (their_slice, "berts-payload")] {
-            primary.add_grain(slice, "a", payload).await;
-            primary.refresh(slice).await;
-        }
+        let (primary, own, own_slice) = rivals(database).await;
         let mallory = Caller::password(&primary.url, "mallory", COMPANY_ADMIN_PASSWORD).await;
         mallory.call("POST", "/v1/apikey", None).await;
         let staff = Caller::password(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
@@ -125,19 +116,4 @@ async fn sql_in_a_user_name_logs_nobody_in() {
         }
         Caller::password(&primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
     }
-}
-
-async fn everything(staff: &Caller) -> Vec<Value> {
-    let mut seen = Vec::new();
-    for path in
-        ["/v1/companies", "/v1/users", "/v1/slices", "/v1/grains?payload=yes", "/v1/subs", "/v1/activity"]
-    {
-        let mut body = staff.get(path).await.1;
-        assert!(body.get("data").is_some(), "{path}: {body}");
-        for row in body["data"].as_array_mut().into_iter().flatten() {
-            row.as_object_mut().unwrap().remove("last_login");
-        }
-        seen.push(body);
-    }
-    seen
 }

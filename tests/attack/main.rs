@@ -55,7 +55,43 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use shared::wire::Id;
-use tests::{Pair, TestDatabase};
+use tests::{Pair, TestDatabase, TestPrimary};
+
+/// Two customers who compete, "mallory" and "bert", each with a published slice of his own: the publisher, and
+/// mallory's company and slice. What is bert's has "bert" in it.
+async fn rivals(database: TestDatabase) -> (TestPrimary, Id, Id) {
+    let primary = TestPrimary::start_on(database, None).await;
+    let own = primary.add_company("Mallory's Parts", "mallory").await;
+    let other = primary.add_company("Bert's Parts", "bert").await;
+    let own_slice = primary.add_slice("mallorys", "pies-items", &json!({ "k": "v" }), own).await;
+    let their_slice = primary.add_slice("berts-line", "pies-items", &json!({ "k": "berts" }), other).await;
+    for (slice, payload) in [(own_slice, "mine"), (their_slice, "berts-payload")] {
+        primary.add_grain(slice, "a", payload).await;
+        primary.refresh(slice).await;
+    }
+    (primary, own, own_slice)
+}
+
+async fn everything(staff: &Caller) -> Vec<Value> {
+    let mut seen = Vec::new();
+    for path in [
+        "/v1/companies",
+        "/v1/users",
+        "/v1/slices",
+        "/v1/grains?payload=yes",
+        "/v1/subs",
+        "/v1/tags",
+        "/v1/activity",
+    ] {
+        let mut body = staff.get(path).await.1;
+        assert!(body.get("data").is_some(), "{path}: {body}");
+        for row in body["data"].as_array_mut().into_iter().flatten() {
+            row.as_object_mut().unwrap().remove("last_login");
+        }
+        seen.push(body);
+    }
+    seen
+}
 
 /// One client for all: each new one reads the system's certificates. Nothing is pooled, since a pool would outlive the
 /// test whose runtime feeds it.
