@@ -21,8 +21,8 @@ struct Options {
     /// Its program; `pip install schemathesis==4.32.5` in a virtual environment makes it
     #[arg(long, value_name = "FILE", default_value = "st")]
     program: PathBuf,
-    /// For everything together; what it must do at least may take longer
-    #[arg(long, default_value_t = 180)]
+    /// For everything together: with less phases would be left out, with more tokens would end
+    #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(180..=1800))]
     seconds: u64,
     /// Cases for each operation
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
@@ -69,6 +69,11 @@ async fn main() -> Result<ExitCode> {
             let token = token(url, login).await?;
             if !attempt(&options, url, &token, share, only)? {
                 failed.push(format!("{database}: {who}"));
+            }
+            // Nothing but 401 would pass too.
+            let me = reqwest::Client::builder().no_proxy().build()?.get(format!("{url}/me"));
+            if me.bearer_auth(&token).send().await?.status() != 200 {
+                failed.push(format!("{database}: {who} was logged out meanwhile"));
             }
         }
         pair.primary.stop().await;
