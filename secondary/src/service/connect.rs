@@ -4,7 +4,7 @@
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
 use shared::node::Error;
-use shared::node::body::{Rules, no_nul};
+use shared::node::body::Rules;
 use shared::store::company::{CompanyRow, name_key};
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
@@ -127,7 +127,6 @@ fn local_name(name: &str) -> Result<String, Error> {
     let mut rules = Rules::default();
     rules.name("Name", name, 3);
     rules.check()?;
-    no_nul("Name", name)?;
     Ok(name.to_owned())
 }
 

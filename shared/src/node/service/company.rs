@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::node::body::{Rules, indexable, no_nul};
+use crate::node::body::{Rules, indexable};
 use crate::node::permission::Action;
 use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
@@ -41,7 +41,6 @@ pub fn new_row(node: &Node, body: &CreateCompany) -> Result<CompanyRow, Error> {
     let mut rules = Rules::default();
     rules.name("Name", body.name.trim(), 3);
     rules.check()?;
-    no_nul("Name", &body.name)?;
     indexable("SyncAddr", &body.sync_addr)?;
     let now = node.clock.now();
     let name = body.name.trim().to_owned();
@@ -154,7 +153,6 @@ pub async fn update(node: &Node, who: &Principal, id: Id, body: UpdateCompany) -
         .write(move |conn| {
             let mut row = store::company::find_for_update(conn, id)?.ok_or(MISSING)?;
             if let Some(name) = body.name.value() {
-                no_nul("Name", name)?;
                 row.name_key = name_key(name.trim());
                 row.name = name.trim().to_owned();
             }

@@ -65,7 +65,6 @@ fn check(body: &UpdateSlice) -> Result<(), Error> {
     rules.not_null("SliceType", &body.slice_type);
     rules.not_null("AllowSync", &body.allow_sync);
     rules.check()?;
-    no_nul("Name", body.name.value().map_or("", String::as_str))?;
     if body.slice_type.value().is_some_and(|kind| !SLICE_TYPES.contains(&kind.as_str())) {
         return Err(unknown_type());
     }

@@ -35,7 +35,6 @@ fn check(body: &CreateSubscription) -> Result<(), Error> {
     rules.required("CompanyID", !body.company_id.is_nil());
     rules.name("Name", body.name.trim(), 3);
     rules.check()?;
-    no_nul("Name", &body.name)?;
     no_nul("Description", &body.description)
 }
 
@@ -219,7 +218,6 @@ pub async fn update(
     rules.patched_name("Name", &body.name, 3);
     rules.not_null("Active", &body.active);
     rules.check()?;
-    no_nul("Name", body.name.value().map_or("", String::as_str))?;
     no_nul("Description", body.description.value().map_or("", String::as_str))?;
     if body.sub_id.value().is_some_and(|other| *other != id) {
         return Err(Error::Conflict("sub_id is not the id in the path".to_owned()));
