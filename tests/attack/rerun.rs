@@ -105,7 +105,9 @@ async fn a_subscription_made_anew_under_another_id_syncs_on_and_has_one_row_here
             let subs: Value = pair.primary.admin.get("/v1/subs").await.unwrap();
             let old = subs["data"][0]["id"].as_str().unwrap().to_owned();
             pair.primary.admin.call(reqwest::Method::DELETE, &format!("/v1/subs/{old}")).await.unwrap();
-            let new = pair.primary.subscribe("items", slice, pair.company).await;
+            let other = shared::clock::Random::System.id();
+            let new = pair.primary.subscribe_as(other, "items", slice, pair.company).await;
+            assert_ne!(new.to_string(), old);
             pair.primary.add_grain(slice, "b", &format!("round {round}")).await;
             pair.primary.refresh(slice).await;
             assert_eq!(pair.sync().await.changed(), 1);

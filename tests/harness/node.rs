@@ -176,11 +176,22 @@ impl TestPrimary {
     /// # Panics
     /// When the server refuses.
     pub async fn subscribe(&self, name: &str, slice: Id, company: Id) -> Id {
+        self.subscribe_as(Id::NIL, name, slice, company).await
+    }
+
+    /// The same under an id of one's own: a primary of the reference gives a subscription that is made again another one.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn subscribe_as(&self, id: Id, name: &str, slice: Id, company: Id) -> Id {
         let sub: Value = self
             .admin
             .post(
                 "/v1/subs",
-                &json!({ "slice_id": slice, "company_id": company, "name": format!("{name} for {company}"), "active": true }),
+                &json!({
+                    "id": id, "slice_id": slice, "company_id": company, "name": format!("{name} for {company}"),
+                    "active": true,
+                }),
             )
             .await
             .expect("a new subscription");

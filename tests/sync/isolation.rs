@@ -174,7 +174,9 @@ async fn a_switched_off_subscription_does_not_sync_and_one_made_anew_does() {
     let old = subs["data"][0]["id"].as_str().unwrap().to_owned();
     pair.primary.admin.call(reqwest::Method::DELETE, &format!("/v1/subs/{old}")).await.unwrap();
     assert!(matches!(pair.sync().await.slices[0].outcome, Outcome::Gone));
-    let new = pair.primary.subscribe("items", slice, pair.company).await;
+    let other = shared::clock::Random::System.id();
+    let new = pair.primary.subscribe_as(other, "items", slice, pair.company).await;
+    assert_ne!(new.to_string(), old);
     pair.primary.add_grain(slice, "b", "2").await;
     pair.primary.refresh(slice).await;
     assert_eq!(change(&pair.sync().await).grains_added, 1, "gap B11: the same pair under a new id");
