@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use shared::node::contract::{Access, Operation, operations};
 use shared::node::permission::{Action, MATRIX, Own, Reach};
-use shared::node::service::api_key::{Mint, mint_for};
+use shared::node::service::mint::{Mint, mint_for};
 use shared::wire::Id;
 use shared::wire::server::ServerRole;
 use shared::wire::user::Role;
@@ -177,6 +177,10 @@ impl World {
         let record =
             json!({ "company_id": world.sides[1].company, "message": "foreignmark", "success": true });
         world.activity = text(&world.make("/v1/activity", record).await["id"]);
+        // To activate the active key, and to retire a retired one, changes nothing.
+        let spare = world.make("/v1/keyring", json!({ "purpose": "jwt" })).await;
+        let retire = format!("/v1/keyring/{}/retire", text(&spare["id"]));
+        world.staff.call("POST", &retire, None).await;
         world.tag = text(&world.make("/v1/tags", json!({ "name": "walked" })).await["id"]);
         world
     }
@@ -252,6 +256,9 @@ impl World {
                 let id = self.add_user(side.company, Role::User, &format!("reset{n}")).await;
                 return (user(&id), Some(json!({})));
             }
+            "prepareRingKey" => json!({ "purpose": "jwt" }),
+            "activateRingKey" => return (path.replace("{ring_key}", "j0"), None),
+            "retireRingKey" => return (path.replace("{ring_key}", "j1"), None),
             "createSettings" | "replaceSettings" | "replaceSettingsAtV1" => {
                 json!({ "server_role": self.role.as_str(), "server_id": self.server_id })
             }

@@ -17,6 +17,7 @@ mod failure;
 mod folder;
 mod generated;
 mod history;
+mod keyring;
 mod listing;
 mod preview;
 mod pulling;

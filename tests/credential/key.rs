@@ -193,6 +193,7 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
                     revoked_at: None,
                     revoked_by: None,
                     revoked_why: None,
+                    seal_key: "r0".to_owned(),
                 };
                 store::api_key::insert(conn, &row)
             })
@@ -204,8 +205,14 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
                 assert_eq!(post(&primary.url, "/login", &body).await.status, 200, "{member}");
             }
         }
-        let (row, _user, _active) =
-            primary.node.store.read(move |conn| store::api_key::find(conn, key_id)).await.unwrap().unwrap();
+        let row = primary
+            .node
+            .store
+            .read(move |conn| store::api_key::find(conn, key_id))
+            .await
+            .unwrap()
+            .unwrap()
+            .key;
         assert!(row.legacy_bcrypt.is_none() && row.secret_sha256.is_some(), "fast from now on");
         // A tampered copy of it is refused like any other bad key.
         let mut tampered = hex.to_owned();

@@ -11,6 +11,7 @@
 )]
 
 mod key;
+mod keyring;
 mod login;
 mod outage;
 mod password;

@@ -47,11 +47,11 @@ async fn add_retail_parts(server: &TestPrimary) {
     });
     post(server, "/v1/users", &user).await;
     let retail_parts: Id = RETAIL_PARTS.parse().unwrap();
-    shared::node::service::api_key::mint_for(
+    shared::node::service::mint::mint_for(
         &server.node,
         retail_parts,
         "test",
-        shared::node::service::api_key::Mint::default(),
+        shared::node::service::mint::Mint::default(),
     )
     .await
     .unwrap();

@@ -57,11 +57,11 @@ async fn primary_world(database: TestDatabase) -> TestPrimary {
     }
     primary.refresh("2c000000-0000-0000-0000-0000000000a1".parse().unwrap()).await;
     // As in the recorded installation, the company has its sync user.
-    shared::node::service::api_key::mint_for(
+    shared::node::service::mint::mint_for(
         &primary.node,
         COMPANY.parse().unwrap(),
         "test",
-        shared::node::service::api_key::Mint::default(),
+        shared::node::service::mint::Mint::default(),
     )
     .await
     .unwrap();
@@ -86,11 +86,11 @@ async fn a_secondary_of_the_reference_syncs_from_our_primary() {
         let primary = primary_world(database).await;
         put_file(&primary).await;
         let company: Id = COMPANY.parse().unwrap();
-        let key = shared::node::service::api_key::mint_for(
+        let key = shared::node::service::mint::mint_for(
             &primary.node,
             company,
             "test",
-            shared::node::service::api_key::Mint::default(),
+            shared::node::service::mint::Mint::default(),
         )
         .await
         .unwrap();
@@ -137,11 +137,11 @@ async fn a_secondary_of_the_reference_is_told_a_hash_that_it_can_reach() {
         .await;
     let grain = primary.add_grain(slice, "a", "x").await;
     primary.refresh(slice).await;
-    let key = shared::node::service::api_key::mint_for(
+    let key = shared::node::service::mint::mint_for(
         &primary.node,
         company,
         "test",
-        shared::node::service::api_key::Mint::default(),
+        shared::node::service::mint::Mint::default(),
     )
     .await
     .unwrap();

@@ -15,6 +15,7 @@ mod apart;
 mod fence;
 mod mint;
 mod process;
+mod ring;
 mod rotate;
 mod storm;
 mod switch;

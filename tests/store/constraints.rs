@@ -45,6 +45,7 @@ fn key(company_id: Id, user_id: i64, generation: i64, state: &str) -> ApiKeyRow 
         revoked_at: None,
         revoked_by: None,
         revoked_why: None,
+        seal_key: "r0".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use shared::cli::{Failure, Global, output};
 use shared::crypto::Secret;
+use shared::node::service::mint::{self, Mint as MintOptions};
 use shared::node::service::{api_key as service, company};
 use shared::wire::api_key::MAX_OVERLAP_SECONDS;
 
@@ -61,8 +62,8 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
     match command {
         ApiKey::Mint(Mint { company: Company { company }, overlap, idempotency_key }) => {
             let company = company::find(&node, company).await?;
-            let mint = service::Mint { idempotency_key, overlap_seconds: overlap };
-            let key = service::mint_for(&node, company.id, OPERATOR, mint).await?;
+            let options = MintOptions { idempotency_key, overlap_seconds: overlap };
+            let key = mint::mint_for(&node, company.id, OPERATOR, options).await?;
             output::print(global.json, &key, || {
                 let before = match key.previous_valid_until {
                     None => "the one before is dead".to_owned(),

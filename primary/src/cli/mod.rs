@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, completions, import, init, list, migrate, schema, secrets, serve,
+    self, Failure, Global, account, completions, import, init, keyring, list, migrate, schema, secrets, serve,
 };
 use shared::wire::server::ServerRole;
 
@@ -86,6 +86,9 @@ enum Command {
         after_help = "Example: sandpiper-primary apikey mint --company 'Retail Parts'"
     )]
     ApiKey(api_key::ApiKey),
+    /// Keys that seal api-keys and sign tokens
+    #[command(subcommand, after_help = "Example: sandpiper-primary keyring rotate seal")]
+    Keyring(keyring::Keyring),
     /// Print fresh secrets in the reference's formats
     #[command(after_help = "Example: sandpiper-primary secrets")]
     Secrets,
@@ -125,6 +128,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Add(add) => add::run(&global, add).await,
         Command::List(list) => list::run(&global, list, ROLE).await,
         Command::ApiKey(api_key) => api_key::run(&global, api_key).await,
+        Command::Keyring(keyring) => keyring::run(&global, keyring, ROLE).await,
         Command::Secrets => secrets::run(global.json),
         Command::Schema(options) => schema::run(&global, &options),
         Command::Completions(options) => completions::completions(Cli::command(), &options),

@@ -1,7 +1,8 @@
 //! `/v1/apikey`: mint, metadata, revoke.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use shared::node::service::api_key::{self as service, Mint};
+use shared::node::service::api_key as service;
+use shared::node::service::mint::{self, Mint};
 use shared::node::{Error, Node, Principal, body, reply};
 use shared::wire::api_key::MintRequest;
 
@@ -17,7 +18,7 @@ pub(super) async fn mint(
         idempotency_key: idempotency_key(&request)?.map(Into::into),
         overlap_seconds: body.overlap_seconds,
     };
-    reply::secret(&request, &service::mint(&node, &who, mint).await?)
+    reply::secret(&request, &mint::mint(&node, &who, mint).await?)
 }
 
 /// The header of that name, as it stands there.

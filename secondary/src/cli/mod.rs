@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, completions, import, init, list, migrate, schema, secrets, serve,
+    self, Failure, Global, account, completions, import, init, keyring, list, migrate, schema, secrets, serve,
 };
 use shared::node::Error;
 use shared::wire::server::ServerRole;
@@ -81,6 +81,9 @@ enum Command {
     /// Write received files into a folder
     #[command(after_help = "Example: sandpiper-secondary pull --slice brake-pads /srv/catalog")]
     Pull(pull::Pull),
+    /// Keys that sign tokens
+    #[command(subcommand, after_help = "Example: sandpiper-secondary keyring rotate jwt")]
+    Keyring(keyring::Keyring),
     /// Print fresh secrets in the reference's formats
     #[command(after_help = "Example: sandpiper-secondary secrets")]
     Secrets,
@@ -120,6 +123,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Primaries => primaries::run(&global).await,
         Command::List(list) => list::run(&global, list, ROLE).await,
         Command::Pull(pull) => pull::run(&global, pull).await,
+        Command::Keyring(keyring) => keyring::run(&global, keyring, ROLE).await,
         Command::Secrets => secrets::run(global.json),
         Command::Schema(options) => schema::run(&global, &options),
         Command::Completions(options) => completions::completions(Cli::command(), &options),

@@ -4,6 +4,7 @@ pub mod account;
 pub mod completions;
 pub mod import;
 pub mod init;
+pub mod keyring;
 pub mod list;
 pub mod migrate;
 pub mod output;

@@ -7,12 +7,11 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::Secret;
+use super::keyring::MAX_RING;
 use super::sealed::SealKey;
 use crate::clock::Random;
 use crate::wire::Id;
 
-/// Ring entries tried per key; GCM is not key-committing, so the number is bounded.
-const MAX_RING: usize = 8;
 /// A key of the reference has 284 to some 540 digits, ours about 440.
 const MAX_HEX: usize = 4096;
 const PREFIX: &str = "sync_";

@@ -23,6 +23,19 @@ impl Purpose {
             Self::Jwt => "jwt",
         }
     }
+
+    /// From what is stored.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Seal, Self::Jwt].into_iter().find(|purpose| purpose.as_str() == text)
+    }
+
+    /// The first letter of its keys' ids: `r0`, `r1` … and `j0`, `j1` …
+    pub fn letter(self) -> char {
+        match self {
+            Self::Seal => 'r',
+            Self::Jwt => 'j',
+        }
+    }
 }
 
 /// Why a secret given by the operator is refused; never shows the value.
@@ -53,6 +66,18 @@ pub fn fresh_seal_secret(random: &Random) -> Zeroizing<String> {
 /// 64 fresh bytes in the reference's `JWT_SECRET` form: 88 characters of base64.
 pub fn fresh_jwt_secret(random: &Random) -> Zeroizing<String> {
     Zeroizing::new(data_encoding::BASE64.encode(&random.bytes::<64>()))
+}
+
+/// Whether anybody can know a ring's secret: it is printed somewhere, or repeats itself.
+pub fn is_published(purpose: Purpose, secret: &[u8]) -> bool {
+    let same = |sample: &&str| match purpose {
+        Purpose::Jwt => sample.as_bytes() == secret,
+        Purpose::Seal => SealKey::from_base64(sample).is_some_and(|key| key.as_bytes().as_slice() == secret),
+    };
+    let mut distinct = secret.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct.len() < 8 || PUBLISHED.iter().any(same)
 }
 
 /// Checks a secret in the reference's form and gives the bytes that a ring keeps of it.
@@ -92,6 +117,12 @@ const WRAP: &str = "sandpiper keyring wrap v1";
 fn context(id: &str, purpose: Purpose) -> Vec<u8> {
     format!("{}\0{id}", purpose.as_str()).into_bytes()
 }
+
+/// How many living keys a ring may have: GCM is not key-committing, so an envelope is tried with a bounded number.
+pub const MAX_RING: usize = 8;
+
+/// How many api-keys one key may seal: under 2³² the chance of a repeated nonce stays below 2⁻³² (SP 800-38D §8.3).
+pub const MAX_SEALS: i64 = 3_865_470_566;
 
 /// The seal keys of a primary: the active one seals, all open.
 pub struct SealRing {

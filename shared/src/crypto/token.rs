@@ -9,6 +9,8 @@ use crate::wire::{Id, Timestamp};
 
 /// Tolerated difference of clocks, in seconds.
 const LEEWAY: u64 = 30;
+/// Longer ones were not made here.
+const MAX_BYTES: usize = 4096;
 
 /// The claims of an access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,10 +122,16 @@ pub fn sign(ring: &TokenRing, claims: &Claims) -> Option<String> {
     encode(&header, claims, &key.signing).ok()
 }
 
+/// Whether a token says that it was signed by a key that `ring` does not have.
+pub fn is_of_unknown_key(ring: &TokenRing, token: &str) -> bool {
+    let kid =
+        if token.len() > MAX_BYTES { None } else { decode_header(token).ok().and_then(|header| header.kid) };
+    kid.is_some_and(|kid| ring.find(&kid).is_none())
+}
+
 /// Verifies a token of server `server_id` at `now`; `None` for anything else.
 pub fn verify(ring: &TokenRing, server_id: Id, token: &str, now: Timestamp) -> Option<Claims> {
-    // Longer ones were not made here.
-    if token.len() > 4096 {
+    if token.len() > MAX_BYTES {
         return None;
     }
     let header = decode_header(token).ok()?;

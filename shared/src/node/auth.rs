@@ -8,11 +8,11 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 
-use super::{Error, Node};
+use super::{Error, Node, rings};
 use crate::crypto::api_key;
 use crate::crypto::token::{self, Claims};
-use crate::store;
 use crate::store::api_key::ApiKeyRow;
+use crate::store::{self, StoreError};
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
 
@@ -66,39 +66,57 @@ async fn principal(request: &ServiceRequest) -> Result<Principal, Error> {
     let bearer = header.and_then(|text| text.strip_prefix("Bearer ")).ok_or(Error::Unauthenticated)?;
     let node = request.app_data::<web::Data<Node>>().ok_or_else(|| Error::Internal("no node".to_owned()))?;
     let now = node.clock.now();
-    let claims = token::verify(&node.tokens, node.server_id(), bearer, now).ok_or(Error::Unauthenticated)?;
-    live(node, claims, now).await?.ok_or(Error::Unauthenticated)
+    let mut rings = node.rings.current();
+    if token::is_of_unknown_key(&rings.tokens, bearer) {
+        rings = node.rings.newest(&node.store).await?;
+    }
+    for _ in 0..rings::CHANGES {
+        let claims =
+            token::verify(&rings.tokens, node.server_id(), bearer, now).ok_or(Error::Unauthenticated)?;
+        let (principal, epoch) = live(node, claims, now).await?.ok_or(Error::Unauthenticated)?;
+        if epoch <= rings.epoch {
+            return Ok(principal);
+        }
+        // Perhaps the key that signed it has been retired.
+        rings = node.rings.at(&node.store, epoch).await?;
+    }
+    Err(StoreError::Busy.into())
 }
 
-/// The caller behind good claims, if its credential still is good too.
-async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<Principal>, Error> {
+/// The caller behind good claims, if its credential still is good too, and the epoch of the key rings.
+async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<(Principal, i64)>, Error> {
     let machine = if claims.sid.is_none() { api_key::key_id(&claims.sub) } else { None };
-    let (user, company_active, key_id) = match (machine, claims.sid) {
+    let (user, company_active, key_id, epoch) = match (machine, claims.sid) {
         (Some(key_id), _) => {
             let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
             match found {
-                Some((key, user, active)) if accepts(&key, now) && key.generation == claims.generation => {
-                    (user, active, Some(key_id))
+                Some(found) if accepts(&found.key, now) && found.key.generation == claims.generation => {
+                    (found.user, found.company_active, Some(key_id), found.ring_epoch)
                 }
                 _ => return Ok(None),
             }
         }
         (None, Some(session)) => {
             match node.store.read(move |conn| store::session::find_live(conn, session)).await? {
-                Some((user, active)) if user.generation == claims.generation => (user, active, None),
+                Some(found) if found.user.generation == claims.generation => {
+                    (found.user, found.company_active, None, found.ring_epoch)
+                }
                 _ => return Ok(None),
             }
         }
         (None, None) => return Ok(None),
     };
     let role = Role::from_number(user.role);
-    Ok(role.filter(|_role| user.active && company_active && user.id == claims.id).map(|role| Principal {
-        user_id: user.id,
-        username: user.username,
-        company_id: user.company_id,
-        role,
-        key_id,
-        session_id: if key_id.is_none() { claims.sid } else { None },
+    Ok(role.filter(|_role| user.active && company_active && user.id == claims.id).map(|role| {
+        let principal = Principal {
+            user_id: user.id,
+            username: user.username,
+            company_id: user.company_id,
+            role,
+            key_id,
+            session_id: if key_id.is_none() { claims.sid } else { None },
+        };
+        (principal, epoch)
     }))
 }
 

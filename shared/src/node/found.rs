@@ -3,11 +3,11 @@
 use zeroize::Zeroizing;
 
 use super::open::{OpenError, assemble};
-use super::service;
 use super::{Error, Node};
+use super::{rings, service};
 use crate::clock::{Clock, Random};
 use crate::crypto::Secret;
-use crate::crypto::keyring::{Purpose, wrap};
+use crate::crypto::keyring::Purpose;
 use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::root_key::RootKey;
 use crate::server::data_dir::Misconfigured;
@@ -93,6 +93,7 @@ pub async fn found(
         root_key_check: root_key.check(),
         created_at: now,
         updated_at: now,
+        ring_epoch: 0,
     };
     let keys = key_rows(root_key, founding.secrets, now, &random);
     let admin = CreateUser {
@@ -144,14 +145,9 @@ pub(super) fn key_rows(
     secrets
         .into_iter()
         .map(|(id, purpose, secret)| KeyRow {
-            id: id.to_owned(),
-            purpose: purpose.as_str().to_owned(),
             state: "active".to_owned(),
-            wrapped: wrap(root_key, id, purpose, &secret, random),
-            seals: 0,
-            created_at: now,
             activated_at: Some(now),
-            retired_at: None,
+            ..rings::row(root_key, id, purpose, &secret, now, random)
         })
         .collect()
 }

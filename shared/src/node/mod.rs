@@ -9,20 +9,22 @@ pub mod open;
 pub mod permission;
 pub mod query;
 pub mod reply;
+pub mod rings;
 pub mod routes;
 pub mod service;
 
+use std::sync::Arc;
+
 use crate::clock::{Clock, Random};
-use crate::crypto::keyring::SealRing;
 use crate::crypto::password::Passwords;
 use crate::crypto::sealed::SealKey;
-use crate::crypto::token::TokenRing;
 use crate::store::Store;
 use crate::wire::Id;
 use crate::wire::server::{Server, ServerRole};
 
 pub use auth::Principal;
 pub use error::Error;
+pub use rings::Rings;
 
 /// A running node: what every route and command needs. No globals.
 pub struct Node {
@@ -34,10 +36,8 @@ pub struct Node {
     pub random: Random,
     /// Who this node is.
     pub server: Server,
-    /// Keys of access and refresh tokens.
-    pub tokens: TokenRing,
-    /// Keys of api-keys; a secondary has none.
-    pub seals: Option<SealRing>,
+    /// Keys of tokens and api-keys.
+    pub rings: Arc<Rings>,
     /// Encrypts what is kept for the retry of a mint, together with the caller's Idempotency-Key.
     pub retries: SealKey,
     /// Hashing of people's passwords.

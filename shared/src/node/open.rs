@@ -1,15 +1,14 @@
 //! Opening a node: data folder, root key, database, settings and rings become a [`Node`].
 
+use std::sync::Arc;
+
 use crate::clock::{Clock, Random};
-use crate::crypto::keyring::{Purpose, SealRing, unwrap};
+use crate::crypto::keyring::{Purpose, unwrap};
 use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::root_key::RootKey;
-use crate::crypto::sealed::SealKey;
-use crate::crypto::token::{TokenKey, TokenRing};
-use crate::node::Node;
+use crate::node::{Node, Rings};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{DataDir, Misconfigured};
-use crate::store::keyring::KeyRow;
 use crate::store::setting::SettingRow;
 use crate::store::{self, Store, StoreError};
 use crate::wire::server::{SYNC_2, Server, ServerRole};
@@ -95,7 +94,6 @@ pub async fn assemble(
         .into());
     }
     let is_primary = role == ServerRole::Primary;
-    let seals = if is_primary { Some(seal_ring(root_key, &keys)?) } else { None };
     Ok(Node {
         server: Server {
             server_id: setting.server_id,
@@ -103,8 +101,7 @@ pub async fn assemble(
             server_name: company.map(|company| company.name).unwrap_or_default(),
             features: if is_primary { vec![SYNC_2.to_owned()] } else { Vec::new() },
         },
-        tokens: token_ring(root_key, &keys)?,
-        seals,
+        rings: Arc::new(Rings::new(root_key.clone(), is_primary, setting.ring_epoch, &keys)?),
         retries: root_key.derive("sandpiper mint retry v1"),
         passwords: Passwords::new(policy),
         store,
@@ -123,50 +120,12 @@ fn check_role(setting: &SettingRow, role: ServerRole) -> Result<(), Misconfigure
     )))
 }
 
-/// Id and bytes of each key of a ring, newest first.
-type Secrets = Vec<(String, zeroize::Zeroizing<Vec<u8>>)>;
-
-fn secrets(
-    root_key: &RootKey,
-    keys: &[KeyRow],
-    purpose: Purpose,
-) -> Result<(Secrets, String), Misconfigured> {
-    let rows = || keys.iter().filter(|row| row.purpose == purpose.as_str());
-    let damaged = |id: &str| Misconfigured(format!("key {id} in the database is damaged: restore a backup"));
-    let secrets = rows()
-        .map(|row| {
-            let secret = unwrap(root_key, &row.id, purpose, &row.wrapped).ok_or_else(|| damaged(&row.id))?;
-            Ok((row.id.clone(), secret))
-        })
-        .collect::<Result<Vec<_>, Misconfigured>>()?;
-    let active = rows().find(|row| row.state == "active").ok_or_else(|| {
-        Misconfigured(format!("the database has no active {} key: restore a backup", purpose.as_str()))
-    })?;
-    Ok((secrets, active.id.clone()))
-}
-
-fn seal_ring(root_key: &RootKey, keys: &[KeyRow]) -> Result<SealRing, Misconfigured> {
-    let (secrets, active) = secrets(root_key, keys, Purpose::Seal)?;
-    let broken = || Misconfigured("a seal key in the database is not 32 bytes: restore a backup".to_owned());
-    let keys = secrets
-        .into_iter()
-        .map(|(id, secret)| Ok((id, SealKey::new(secret.as_slice().try_into().map_err(|_length| broken())?))))
-        .collect::<Result<Vec<_>, Misconfigured>>()?;
-    SealRing::new(keys, &active).ok_or_else(broken)
-}
-
-fn token_ring(root_key: &RootKey, keys: &[KeyRow]) -> Result<TokenRing, Misconfigured> {
-    let (secrets, active) = secrets(root_key, keys, Purpose::Jwt)?;
-    let keys = secrets.into_iter().map(|(id, secret)| TokenKey::new(id, &secret)).collect();
-    TokenRing::new(keys, &active).ok_or_else(|| Misconfigured("the active token key is missing".to_owned()))
-}
-
 /// `APIKEY_SECRET` and `JWT_SECRET` are imported by `init`. Set at another time to something else, they would be
 /// ignored, and every partner's key with them: better to say so.
 async fn refuse_foreign_secrets(node: &Node, root_key: &RootKey) -> Result<(), OpenError> {
     let rows = node.store.read(store::keyring::list).await?;
     for (variable, purpose) in [("APIKEY_SECRET", Purpose::Seal), ("JWT_SECRET", Purpose::Jwt)] {
-        let applies = purpose == Purpose::Jwt || node.seals.is_some();
+        let applies = purpose == Purpose::Jwt || node.server.server_role == ServerRole::Primary;
         let Ok(text) = std::env::var(variable) else { continue };
         let secret =
             crate::crypto::keyring::import(purpose, &text).map_err(|weak| Misconfigured(weak.to_string()))?;
@@ -176,8 +135,8 @@ async fn refuse_foreign_secrets(node: &Node, root_key: &RootKey) -> Result<(), O
             .any(|row| unwrap(root_key, &row.id, purpose, &row.wrapped).is_some_and(|own| own == secret));
         if applies && !known {
             return Err(Misconfigured(format!(
-                "{variable} is set, but this node was initialised with another secret: unset it (the node keeps its own \
-                 keys in its database), or `init` a new data folder with it"
+                "{variable} is set, but this node was initialised with another secret or has retired it: unset it (the \
+                 node keeps its own keys in its database), or `init` a new data folder with it"
             ))
             .into());
         }

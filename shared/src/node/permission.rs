@@ -171,6 +171,7 @@ matrix! {
     ResetPassword:       Both,      All All No  No  No,  Nothing,    "not of users stronger than the caller";
 
     ViewSettings:        Both,      All All No  No  No,  Nothing,    "";
+    ManageRings:         Both,      All No  No  No  No,  Nothing,    "keys that seal api-keys: at a primary only";
     ChangeSettings:      Both,      All All No  No  No,  Nothing,    "role and id of a server never change";
 
     CreateSlice:         Primary,   All All No  No  No,  Nothing,    "";
@@ -294,6 +295,15 @@ impl Scope {
     }
 }
 
+/// In whose name something is done.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// Who called over HTTP.
+    Caller(&'a Principal),
+    /// Who stands at the server itself, at its command line: he may do everything.
+    Operator,
+}
+
 impl Principal {
     /// How far the caller may go with `action`, on whatever server.
     ///
@@ -316,5 +326,17 @@ impl Node {
     pub fn permit(&self, who: &Principal, action: Action) -> Result<Scope, Error> {
         let scope = who.may(action)?;
         if action.rule().on.offers(self.server.server_role) { Ok(scope) } else { Err(Error::WrongServerRole) }
+    }
+
+    /// The same for whoever it is.
+    ///
+    /// # Errors
+    /// As [`Self::permit`].
+    pub fn permit_by(&self, by: By<'_>, action: Action) -> Result<Scope, Error> {
+        match by {
+            By::Caller(who) => self.permit(who, action),
+            By::Operator if action.rule().on.offers(self.server.server_role) => Ok(Scope::All),
+            By::Operator => Err(Error::WrongServerRole),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{api_keys, companies, users};
+use super::schema::{api_keys, companies, settings, users};
 use super::user::UserRow;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -43,6 +43,8 @@ pub struct ApiKeyRow {
     pub revoked_by: Option<String>,
     /// `superseded` or `revoked`.
     pub revoked_why: Option<String>,
+    /// The ring entry that it is sealed with.
+    pub seal_key: String,
 }
 
 /// Adds a key.
@@ -54,16 +56,34 @@ pub fn insert(conn: &mut Connection, row: &ApiKeyRow) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// A key with its user and whether the company is active: the one read behind every request of a machine.
+/// What one read tells of a key.
+#[derive(Debug, Clone, Queryable)]
+pub struct FoundKey {
+    /// The key.
+    pub key: ApiKeyRow,
+    /// The company's sync user.
+    pub user: UserRow,
+    /// Whether the company is switched on.
+    pub company_active: bool,
+    /// Which state of the key rings is in force.
+    pub ring_epoch: i64,
+}
+
+/// A key with its user and company: the one read behind every request of a machine.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<(ApiKeyRow, UserRow, bool)>, StoreError> {
+pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<FoundKey>, StoreError> {
     Ok(api_keys::table
         .inner_join(users::table.inner_join(companies::table))
         .filter(api_keys::key_id.eq(key_id))
         .filter(users::deleted_at.is_null())
-        .select((api_keys::all_columns, users::all_columns, companies::active))
+        .select((
+            api_keys::all_columns,
+            users::all_columns,
+            companies::active,
+            settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
+        ))
         .first(conn)
         .optional()?)
 }
@@ -182,4 +202,30 @@ pub fn upgrade_legacy(
         .set((api_keys::secret_sha256.eq(sha256), api_keys::legacy_bcrypt.eq(None::<String>)))
         .execute(conn)?;
     Ok(())
+}
+
+/// The first `most` living keys that are sealed with ring entry `seal_key`, each with its company's name, and how many
+/// there are.
+///
+/// # Errors
+/// What SQL reports.
+pub fn sealed_with(
+    conn: &mut Connection,
+    seal_key: &str,
+    most: i64,
+) -> Result<(Vec<(ApiKeyRow, String)>, i64), StoreError> {
+    let all = api_keys::table
+        .filter(api_keys::seal_key.eq(seal_key))
+        .filter(api_keys::state.ne("revoked"))
+        .count()
+        .get_result(conn)?;
+    let first = api_keys::table
+        .inner_join(companies::table)
+        .filter(api_keys::seal_key.eq(seal_key))
+        .filter(api_keys::state.ne("revoked"))
+        .order((companies::name_key, api_keys::generation.desc()))
+        .select((api_keys::all_columns, companies::name))
+        .limit(most)
+        .load(conn)?;
+    Ok((first, all))
 }

@@ -60,6 +60,7 @@ tables! {
         root_key_check: Binary,
         created_at: SqlTime,
         updated_at: SqlTime,
+        ring_epoch: BigInt,
     }
     keyring (id) {
         id: Text,
@@ -70,6 +71,7 @@ tables! {
         created_at: SqlTime,
         activated_at: Nullable<SqlTime>,
         retired_at: Nullable<SqlTime>,
+        superseded_at: Nullable<SqlTime>,
     }
     sessions (id) {
         id: SqlId,
@@ -97,6 +99,7 @@ tables! {
         revoked_at: Nullable<SqlTime>,
         revoked_by: Nullable<Text>,
         revoked_why: Nullable<Text>,
+        seal_key: Text,
     }
     mint_replies (idempotency_sha256) {
         idempotency_sha256: Binary,
@@ -263,6 +266,7 @@ tables! {
 diesel::joinable!(users -> companies (company_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
+diesel::joinable!(api_keys -> companies (company_id));
 diesel::joinable!(slice_versions -> slices (slice_id));
 diesel::joinable!(subscriptions -> slices (slice_id));
 diesel::joinable!(grains -> slices (slice_id));

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{companies, sessions, users};
+use super::schema::{companies, sessions, settings, users};
 use super::user::UserRow;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
@@ -53,17 +53,32 @@ pub fn find_by_token(
         .optional()?)
 }
 
-/// The user of a live session and whether the user's company is active: the one read behind every request of a person.
+/// What one read tells of a live session.
+#[derive(Debug, Clone, Queryable)]
+pub struct LiveSession {
+    /// Whose it is.
+    pub user: UserRow,
+    /// Whether the user's company is switched on.
+    pub company_active: bool,
+    /// Which state of the key rings is in force.
+    pub ring_epoch: i64,
+}
+
+/// A live session with its user and company: the one read behind every request of a person.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn find_live(conn: &mut Connection, id: Id) -> Result<Option<(UserRow, bool)>, StoreError> {
+pub fn find_live(conn: &mut Connection, id: Id) -> Result<Option<LiveSession>, StoreError> {
     Ok(sessions::table
         .inner_join(users::table.inner_join(companies::table))
         .filter(sessions::id.eq(id))
         .filter(sessions::ended_at.is_null())
         .filter(users::deleted_at.is_null())
-        .select((users::all_columns, companies::active))
+        .select((
+            users::all_columns,
+            companies::active,
+            settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
+        ))
         .first(conn)
         .optional()?)
 }

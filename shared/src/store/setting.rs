@@ -22,6 +22,8 @@ pub struct SettingRow {
     pub created_at: Timestamp,
     /// When the row last changed.
     pub updated_at: Timestamp,
+    /// Rises with every change of the key rings.
+    pub ring_epoch: i64,
 }
 
 /// The row; `None` before `init`.
@@ -40,6 +42,35 @@ pub fn hold(conn: &mut Connection) -> Result<(), StoreError> {
     if let Connection::Postgres(conn) = conn {
         settings::table.for_update().load::<SettingRow>(conn)?;
     }
+    Ok(())
+}
+
+/// Keeps the rings as they are until the transaction ends, and tells their epoch: whoever changes them takes the row with
+/// [`hold`]. Take it before any other row.
+///
+/// # Errors
+/// What SQL reports.
+pub fn hold_rings(conn: &mut Connection) -> Result<i64, StoreError> {
+    if let Connection::Postgres(conn) = conn {
+        return Ok(settings::table.select(settings::ring_epoch).for_share().first(conn)?);
+    }
+    ring_epoch(conn)
+}
+
+/// Which state of the key rings is in force.
+///
+/// # Errors
+/// What SQL reports.
+pub fn ring_epoch(conn: &mut Connection) -> Result<i64, StoreError> {
+    Ok(settings::table.select(settings::ring_epoch).first(conn)?)
+}
+
+/// Notes that the rings changed: every server reads them anew before its next answer.
+///
+/// # Errors
+/// What SQL reports.
+pub fn raise_ring_epoch(conn: &mut Connection) -> Result<(), StoreError> {
+    diesel::update(settings::table).set(settings::ring_epoch.eq(settings::ring_epoch + 1)).execute(conn)?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub mod error;
 pub mod grain;
 pub mod history;
 mod id;
+pub mod keyring;
 pub mod name;
 pub mod page;
 pub mod password;

@@ -36,12 +36,13 @@ const ABOUT: &str = "One contract for both servers: a *primary* publishes slices
      `paging` is the way to the page behind it. What `sort` and `filter` may name, each list says.";
 
 /// Resources, in the order in which a reader needs them.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("Login", "Tokens, and who is who"),
     ("Api-keys", "What a machine logs in with; on a primary"),
     ("Companies", "Trading partners, and the company that owns the server"),
     ("Servers", "Companies with a server; on a secondary the connections to primaries"),
     ("Users", "People and machines of companies"),
+    ("Key rings", "The keys that seal api-keys and sign tokens"),
     ("Settings", "What the server is"),
     ("Slices", "What is published: content, locks, versions, receivers"),
     ("Grains", "The payloads in slices"),
@@ -152,7 +153,7 @@ fn content(body: &Body) -> Content {
 fn path_parameter(name: &'static str) -> Parameter {
     let (schema, example): (RefOr<Schema>, Value) = match name {
         "user_id" | "tag_id" | "activity_id" => (whole_number(Some(1), None), json!(1)),
-        "name" | "grain_key" | "token" => {
+        "name" | "grain_key" | "token" | "ring_key" => {
             let text =
                 ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).min_length(Some(1)).build();
             (text.into(), example_of(name))
@@ -173,6 +174,7 @@ fn example_of(name: &str) -> Value {
     json!(match name {
         "grain_key" => "level-1",
         "token" => "the-refresh-token-of-a-login",
+        "ring_key" => "r1",
         _ => "Brake Pads",
     })
 }
@@ -188,6 +190,7 @@ fn about_parameter(name: &str) -> &'static str {
         "activity_id" => "The record's number",
         "grain_key" => "The grain's key, ignoring case",
         "token" => "The `refresh_token` of a login",
+        "ring_key" => "The key's id, such as `r1` or `j1`",
         _ => "The name, ignoring case",
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod document;
+mod keyring;
 mod operation;
 mod slice;
 mod sync;
@@ -15,6 +16,7 @@ pub use operation::{Access, Operation};
 /// Every operation of both servers, in the order in which paths are matched.
 pub fn operations() -> Vec<Operation> {
     let mut all = account::operations();
+    all.extend(keyring::operations());
     all.extend(slice::operations());
     all.extend(sync::operations());
     all

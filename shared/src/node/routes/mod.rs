@@ -6,6 +6,7 @@ mod bound;
 mod company;
 mod grain;
 mod history;
+mod keyring;
 mod login;
 mod openapi;
 mod password;
@@ -50,6 +51,10 @@ pub fn shared() -> Routes {
         .on("createSettings", setting::create)
         .on("replaceSettings", setting::update)
         .on("replaceSettingsAtV1", setting::update)
+        .on("listRingKeys", keyring::list)
+        .on("prepareRingKey", keyring::prepare)
+        .on("activateRingKey", keyring::activate)
+        .on("retireRingKey", keyring::retire)
         .on("listSlices", slice::list)
         .on("createSlice", slice::create)
         .on("viewSliceByName", slice::view_by_name)

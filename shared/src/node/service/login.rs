@@ -1,13 +1,16 @@
 //! Logging in, by password or api-key, and renewing access tokens (design D4, D6).
 
+use std::sync::Arc;
+
 use chrono::Duration;
 
 use crate::crypto::api_key::{Credential, is_reference_secret, secret_matches, secret_sha256};
 use crate::crypto::token::{self, Claims};
 use crate::crypto::{Secret, refresh};
 use crate::failpoint::{Failpoint, reach};
+use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, auth};
-use crate::store::api_key::ApiKeyRow;
+use crate::store::api_key::{ApiKeyRow, FoundKey};
 use crate::store::session::SessionRow;
 use crate::store::user::UserRow;
 use crate::store::{self, StoreError};
@@ -17,7 +20,7 @@ use crate::wire::{Id, Timestamp};
 /// Life of an access token.
 pub const ACCESS_LIFE: Duration = Duration::minutes(15);
 /// Life of a refresh token.
-const REFRESH_LIFE: Duration = Duration::hours(24);
+pub(super) const REFRESH_LIFE: Duration = Duration::hours(24);
 /// `last_used_at` of a key is this coarse, so that a machine login writes nothing most of the time.
 const USE_RECORDED_EVERY: Duration = Duration::seconds(60);
 
@@ -78,7 +81,8 @@ async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
         expires_at: now.plus(REFRESH_LIFE),
         ended_at: None,
     };
-    let (token, expires) = person_token(node, &user, session.id, now)?;
+    let rings = node.rings.newest(&node.store).await?;
+    let (token, expires) = person_token(node, &rings, &user, session.id, now)?;
     node.store
         .write(move |conn| -> Result<(), Error> {
             // Switched off, or given another password, since this one was checked: that must not be undone.
@@ -94,16 +98,8 @@ async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
 
 async fn by_api_key(node: &Node, api_key: &Secret, peer: Option<String>) -> Result<AuthToken, Error> {
     let now = node.clock.now();
-    let credential = node
-        .seals
-        .as_ref()
-        .and_then(|ring| Credential::open(api_key.expose(), ring.keys()))
-        .filter(|credential| credential.primary_id.is_none_or(|id| id == node.server_id()));
-    let key_id = credential.as_ref().and_then(Credential::key_id);
-    // A key that does not open is looked up all the same: any bad key takes the time of a good one.
-    let looked_up = key_id.unwrap_or_else(|| node.random.id());
-    let found = node.store.read(move |conn| store::api_key::find(conn, looked_up)).await?;
-    let (Some(credential), Some((key, user, company_active))) = (credential, found) else {
+    let Opened { rings, credential, found } = open(node, api_key).await?;
+    let (Some(credential), Some(FoundKey { key, user, company_active, .. })) = (credential, found) else {
         return Err(Error::LoginRefused);
     };
     let live = auth::accepts(&key, now) && user.active && company_active;
@@ -111,10 +107,41 @@ async fn by_api_key(node: &Node, api_key: &Secret, peer: Option<String>) -> Resu
         return Err(Error::LoginRefused);
     }
     record_use(node, &key, peer, now).await?;
-    let (token, expires) = machine_token(node, &user, &key, now)?;
-    let refresh_token = refresh::for_machine(&node.tokens, key.key_id, now.plus(REFRESH_LIFE))
+    let (token, expires) = machine_token(node, &rings, &user, &key, now)?;
+    let refresh_token = refresh::for_machine(&rings.tokens, key.key_id, now.plus(REFRESH_LIFE))
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
     Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
+}
+
+/// What became of an api-key under the newest rings.
+struct Opened {
+    rings: Arc<Loaded>,
+    credential: Option<Credential>,
+    found: Option<FoundKey>,
+}
+
+/// Opens an api-key and looks it up. One that does not open is looked up all the same: any bad key takes the time of a
+/// good one.
+async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
+    let mut rings = node.rings.current();
+    for _ in 0..rings::CHANGES {
+        let seals = rings.seals.as_ref();
+        let credential = seals
+            .and_then(|ring| Credential::open(api_key.expose(), ring.keys()))
+            .filter(|credential| credential.primary_id.is_none_or(|id| id == node.server_id()));
+        let key_id = credential.as_ref().and_then(Credential::key_id).unwrap_or_else(|| node.random.id());
+        let (epoch, found) = node
+            .store
+            .read(move |conn| -> Result<_, StoreError> {
+                Ok((store::setting::ring_epoch(conn)?, store::api_key::find(conn, key_id)?))
+            })
+            .await?;
+        if epoch <= rings.epoch {
+            return Ok(Opened { rings, credential, found });
+        }
+        rings = node.rings.at(&node.store, epoch).await?;
+    }
+    Err(StoreError::Busy.into())
 }
 
 async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Result<bool, Error> {
@@ -162,13 +189,14 @@ async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Tim
 /// [`Error::LoginRefused`] for a token that is unknown, over, or whose login was ended.
 pub async fn refresh(node: &Node, token: &str) -> Result<RefreshedToken, Error> {
     let now = node.clock.now();
-    let (token, expires) = if let Some(key_id) = refresh::open_machine(&node.tokens, token, now) {
+    let rings = node.rings.newest(&node.store).await?;
+    let (token, expires) = if let Some(key_id) = refresh::open_machine(&rings.tokens, token, now) {
         let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
-        let (key, user, company_active) = found.ok_or(Error::LoginRefused)?;
+        let FoundKey { key, user, company_active, .. } = found.ok_or(Error::LoginRefused)?;
         if !(auth::accepts(&key, now) && user.active && company_active) {
             return Err(Error::LoginRefused);
         }
-        machine_token(node, &user, &key, now)?
+        machine_token(node, &rings, &user, &key, now)?
     } else {
         let sha256 = refresh::sha256(token);
         let found = node.store.read(move |conn| store::session::find_by_token(conn, &sha256)).await?;
@@ -178,26 +206,34 @@ pub async fn refresh(node: &Node, token: &str) -> Result<RefreshedToken, Error> 
             return Err(Error::LoginRefused);
         }
         node.store.write(move |conn| store::session::touch(conn, session.id, now)).await?;
-        person_token(node, &user, session.id, now)?
+        person_token(node, &rings, &user, session.id, now)?
     };
     Ok(RefreshedToken { token, expires })
 }
 
-fn person_token(node: &Node, user: &UserRow, session: Id, now: Timestamp) -> Result<(String, String), Error> {
-    sign(node, user, user.id.to_string(), user.generation, Some(session), now)
+fn person_token(
+    node: &Node,
+    rings: &Loaded,
+    user: &UserRow,
+    session: Id,
+    now: Timestamp,
+) -> Result<(String, String), Error> {
+    sign(node, rings, user, user.id.to_string(), user.generation, Some(session), now)
 }
 
 fn machine_token(
     node: &Node,
+    rings: &Loaded,
     user: &UserRow,
     key: &ApiKeyRow,
     now: Timestamp,
 ) -> Result<(String, String), Error> {
-    sign(node, user, crate::crypto::api_key::username(key.key_id), key.generation, None, now)
+    sign(node, rings, user, crate::crypto::api_key::username(key.key_id), key.generation, None, now)
 }
 
 fn sign(
     node: &Node,
+    rings: &Loaded,
     user: &UserRow,
     subject: String,
     generation: i64,
@@ -220,7 +256,7 @@ fn sign(
         generation,
         sid: session,
     };
-    let token = token::sign(&node.tokens, &claims)
+    let token = token::sign(&rings.tokens, &claims)
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
     Ok((token, expires.get().format("%Y-%m-%dT%H:%M:%SZ").to_string()))
 }

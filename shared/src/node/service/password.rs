@@ -147,8 +147,9 @@ fn require_still_good(conn: &mut Connection, who: &Principal) -> Result<(), Erro
         Some(session) => store::session::find_live(conn, session)?,
         None => None,
     };
-    let is_good = live.is_some_and(|(user, company_active)| {
-        user.active && company_active && user.id == who.user_id && user.role == who.role.number()
+    let is_good = live.is_some_and(|live| {
+        let user = live.user;
+        user.active && live.company_active && user.id == who.user_id && user.role == who.role.number()
     });
     if is_good { Ok(()) } else { Err(Error::Unauthenticated) }
 }

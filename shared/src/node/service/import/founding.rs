@@ -147,6 +147,7 @@ pub(super) async fn found(
         root_key_check: target.root_key.check(),
         created_at: now,
         updated_at: now,
+        ring_epoch: 0,
     };
     let ring = key_rows(&target.root_key, target.secrets.clone(), now, random);
     let vault = target.root_key.derive(PARTNER_KEYS);

@@ -224,6 +224,7 @@ impl Planner<'_> {
             revoked_at: revoked.then_some(now),
             revoked_by: revoked.then(|| BY.to_owned()),
             revoked_why: revoked.then(|| "revoked".to_owned()),
+            seal_key: "r0".to_owned(),
         }
     }
 
