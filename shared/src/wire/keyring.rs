@@ -52,7 +52,6 @@ pub struct SealedPartner {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PrepareRingKey {
     /// `seal` or `jwt`.
-    #[serde(default)]
     #[schema(pattern = "^(seal|jwt)$")]
     pub purpose: String,
 }
