@@ -92,14 +92,16 @@ pub fn import(purpose: Purpose, text: &str) -> Result<Zeroizing<Vec<u8>>, WeakSe
     if PUBLISHED.contains(&text) || (!text.is_empty() && distinct.len() < 8) {
         return Err(WeakSecret::Known);
     }
-    match purpose {
+    let secret = match purpose {
         Purpose::Seal => {
             let key = SealKey::from_base64(text).ok_or(WeakSecret::Seal)?;
-            Ok(Zeroizing::new(key.as_bytes().to_vec()))
+            Zeroizing::new(key.as_bytes().to_vec())
         }
-        Purpose::Jwt if text.len() < 64 => Err(WeakSecret::Jwt),
-        Purpose::Jwt => Ok(Zeroizing::new(text.as_bytes().to_vec())),
-    }
+        Purpose::Jwt if text.len() < 64 => return Err(WeakSecret::Jwt),
+        Purpose::Jwt => Zeroizing::new(text.as_bytes().to_vec()),
+    };
+    // What a server refuses when it starts must not be taken here: base64 can hide that bytes repeat.
+    if is_published(purpose, &secret) { Err(WeakSecret::Known) } else { Ok(secret) }
 }
 
 /// Wraps a ring key for the database. Id and purpose are bound in, so rows cannot be swapped.
@@ -146,5 +148,28 @@ impl SealRing {
     /// All keys, newest first.
     pub fn keys(&self) -> impl Iterator<Item = &SealKey> {
         self.keys.iter().map(|(_id, key)| key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_starts_and_what_would_not_start_is_not_taken() {
+        // Four values, which 21 characters of base64 hide.
+        let few: Vec<u8> = (0..32).map(|n: usize| [3, 250, 77, 18, 130, 201, 96][n * n % 7]).collect();
+        let hidden = data_encoding::BASE64.encode(&few);
+        let same = data_encoding::BASE64.encode(&[7; 32]);
+        for text in [hidden.as_str(), &same, PUBLISHED[0]] {
+            assert_eq!(import(Purpose::Seal, text).err(), Some(WeakSecret::Known), "{text}");
+        }
+        assert_eq!(import(Purpose::Jwt, PUBLISHED[1]).err(), Some(WeakSecret::Known));
+        for (purpose, text) in [
+            (Purpose::Seal, fresh_seal_secret(&Random::System)),
+            (Purpose::Jwt, fresh_jwt_secret(&Random::System)),
+        ] {
+            assert!(!is_published(purpose, &import(purpose, &text).unwrap()));
+        }
     }
 }
