@@ -11,10 +11,10 @@ use tests::TestPrimary;
 use super::{Http, on_each, text, wait_until};
 
 const ROTATIONS: u32 = 20;
-/// Logins of machines between two rotations.
-const LOGINS: u64 = 100;
+/// Logins of each client between two rotations.
+const LOGINS: u32 = 25;
 const CLIENTS: u64 = 4;
-/// Tokens are used at once, so two rotations later nobody holds one.
+/// A client uses its token before it logs in again, so after two rotations nobody holds an old one.
 const KEPT: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +32,8 @@ async fn rings_turn_at_three_servers_and_no_request_fails_for_it() {
             assert_eq!(status, 200);
             keys.push((token, text(&minted["sync_api_key"])));
         }
-        let (logins, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let logins: Vec<AtomicU64> = (0..CLIENTS).map(|_| AtomicU64::default()).collect();
+        let is_over = AtomicBool::new(false);
         let clients = join_all((0..CLIENTS).map(|client| {
             let (http, keys, logins, is_over) = (&http, &keys, &logins, &is_over);
             async move {
@@ -42,16 +43,20 @@ async fn rings_turn_at_three_servers_and_no_request_fails_for_it() {
                     let (_admin, key) = &keys[usize::try_from(n / 3 % 3).unwrap()];
                     let token = http.login(at(0), key).await.expect("a good key");
                     assert!(http.is_live(at(1), &token).await, "at another server, at once");
-                    logins.fetch_add(1, Ordering::SeqCst);
+                    logins[usize::try_from(client).unwrap()].fetch_add(1, Ordering::SeqCst);
                     n += 1;
                 }
             }
         }));
         let operator = async {
             for round in 1..=ROTATIONS {
-                let enough =
-                    logins.load(Ordering::SeqCst) + u64::from(tests::times(u32::try_from(LOGINS).unwrap()));
-                wait_until("logins", async || logins.load(Ordering::SeqCst) >= enough).await;
+                let more = u64::from(tests::times(LOGINS));
+                let enough: Vec<u64> =
+                    logins.iter().map(|count| count.load(Ordering::SeqCst) + more).collect();
+                wait_until("logins of every client", async || {
+                    logins.iter().zip(&enough).all(|(count, enough)| count.load(Ordering::SeqCst) >= *enough)
+                })
+                .await;
                 for purpose in [Purpose::Seal, Purpose::Jwt] {
                     keyring::rotate(&here.node, By::Operator, purpose).await.unwrap();
                 }
