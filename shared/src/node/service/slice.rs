@@ -239,7 +239,7 @@ async fn lock_for(node: &Node, by: &str, takes_over: bool, id: Id) -> Result<(),
         .write(move |conn| {
             let row = if takes_over {
                 let row = find_for_update(conn, id)?;
-                // That is no lock of a person: its draft is nobody else's.
+                // A rollback is nobody's lock, to be taken over: it has written half of the draft.
                 super::history::refuse_while_rolling_back(conn, id, now)?;
                 row
             } else {
