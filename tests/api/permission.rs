@@ -193,6 +193,23 @@ impl World {
             let caller = Caller::login(&self.url, &json!({ "sync-api-key": key.sync_api_key })).await;
             return (caller, String::new());
         }
+        if operation.id == "logout" {
+            // Of a login that nobody else needs.
+            let (_caller, id) = self.known(role).await;
+            return (self.log_in(&id).await, id);
+        }
+        self.known(role).await
+    }
+
+    /// Logs in as a user once more.
+    async fn log_in(&self, id: &str) -> Caller {
+        let name = text(&self.staff.get(&format!("/v1/users/{id}")).await.1["username"]);
+        let password = if name == tests::ADMIN.0 { tests::ADMIN.1 } else { COMPANY_ADMIN_PASSWORD };
+        Caller::password(&self.url, &name, password).await
+    }
+
+    /// Somebody of that role who stays logged in, with his number.
+    async fn known(&self, role: Role) -> (Caller, String) {
         if role == Role::SuperAdmin {
             // The one whose session a change of his password keeps.
             return (self.staff.clone(), text(&self.staff.get("/me").await.1["id"]));
@@ -255,6 +272,14 @@ impl World {
             "resetPassword" => {
                 let id = self.add_user(side.company, Role::User, &format!("reset{n}")).await;
                 return (user(&id), Some(json!({})));
+            }
+            "endSession" => {
+                let own = std::ptr::eq(side, &raw const self.sides[0]);
+                let user = if own { self_id } else { &side.user };
+                self.log_in(user).await;
+                let newest = self.staff.get(&format!("/v1/sessions?filter=user_id:{user}")).await.1;
+                let id = text(&newest["data"][0]["id"]);
+                return (operation.path.replace("{session_id}", &id), None);
             }
             "prepareRingKey" => json!({ "purpose": "jwt" }),
             "activateRingKey" => return (path.replace("{ring_key}", "j0"), None),

@@ -1,6 +1,6 @@
 //! Logins by command: what helps an operator who cannot log in.
 
-use super::{Folders, PASSWORD, primary, programs, run_with, secondary};
+use super::{Folders, PASSWORD, Served, primary, programs, run_with, secondary};
 
 const NEW: &str = "walnut-comet-fjord-9";
 
@@ -56,4 +56,23 @@ fn logins_are_listed_and_get_a_new_password() {
         ["account", "password", machine["username"].as_str().unwrap(), "--password-stdin", "--data-dir", &p];
     run_with(&programs().primary, &set, NEW, &[]).fails_with(1, "mint an api-key");
     secondary(&["account", "--help"]).ok();
+}
+
+#[test]
+fn an_operator_sees_who_is_logged_in_and_ends_it() {
+    let served = Served::new();
+    let sessions = served.primary(&["account", "sessions", "--json"]).json();
+    let names: Vec<_> =
+        sessions.as_array().unwrap().iter().map(|row| row["username"].as_str().unwrap()).collect();
+    assert_eq!(names, ["admin", "anna"], "newest first");
+    let table = served.primary(&["account", "sessions", "anna"]).ok().out;
+    assert!(table.contains("127.0.0.1") && !table.contains("admin"), "{table}");
+    assert!(served.primary(&["account", "logout", "admin"]).ok().out.contains("logged in once"));
+    let refused = served.runtime.block_on(served.admin.call(reqwest::Method::GET, "/v1/users"));
+    assert!(refused.is_err(), "its token ended with it");
+    assert!(served.primary(&["account", "logout", "admin"]).ok().out.contains("was not logged in"));
+    served.primary(&["account", "logout", "nobody"]).fails_with(1, "there is no user \"nobody\"");
+    // A machine is not logged in as a person is.
+    served.secondary(&["sync"]).ok();
+    assert_eq!(served.primary(&["account", "sessions", "--json"]).json().as_array().unwrap().len(), 1);
 }

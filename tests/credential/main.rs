@@ -16,6 +16,7 @@ mod login;
 mod outage;
 mod password;
 mod rotation;
+mod session;
 mod token;
 
 use serde_json::{Value, json};

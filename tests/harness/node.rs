@@ -13,7 +13,7 @@ use shared::crypto::password::Policy;
 use shared::crypto::root_key::RootKey;
 use shared::node::found::{Founding, found};
 use shared::node::service::publish::{self, Published};
-use shared::node::{Error, Node};
+use shared::node::{Error, Node, Policies};
 use shared::server::serve::{Running, ServeOptions};
 use shared::server::tls;
 use shared::store::{self, Store};
@@ -67,7 +67,7 @@ pub(crate) async fn another_node(database: &TestDatabase, root_key: &RootKey, po
         database.store(),
         root_key,
         ServerRole::Primary,
-        policy,
+        Policies { passwords: policy, ..Policies::default() },
         Clock::System,
         Random::System,
     )

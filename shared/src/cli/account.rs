@@ -1,4 +1,4 @@
-//! `account create|list|password`: logins on this node, made and mended without one.
+//! `account create|list|password|sessions|logout`: logins on this node, made and mended without one.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -6,6 +6,7 @@ use super::{Failure, Global, output, prompt};
 use crate::crypto::Secret;
 use crate::node::{Node, service};
 use crate::store::list::Selection;
+use crate::store::user::UserRow;
 use crate::store::{self, StoreError};
 use crate::wire::server::ServerRole;
 use crate::wire::user::{CreateUser, Role};
@@ -24,6 +25,28 @@ pub enum Account {
     /// Set the password of a login, without the old one: it ends everywhere and logs in anew
     #[command(after_help = "Example: account password anna --password-stdin < password.txt")]
     Password(Password),
+    /// List who is logged in, from where and since when
+    #[command(after_help = "Example: account sessions anna")]
+    Sessions(Sessions),
+    /// End every login of a person
+    #[command(after_help = "Example: account logout anna")]
+    Logout(Logout),
+}
+
+/// Options of `account sessions`.
+#[derive(Args, Clone, Debug)]
+pub struct Sessions {
+    /// Only of this user: name or e-mail address
+    #[arg(value_name = "USER")]
+    pub user: Option<String>,
+}
+
+/// Options of `account logout`.
+#[derive(Args, Clone, Debug)]
+pub struct Logout {
+    /// User name or e-mail address
+    #[arg(value_name = "USER")]
+    pub user: String,
 }
 
 /// Options of `account password`.
@@ -100,6 +123,8 @@ pub async fn run(global: &Global, command: Account, server_role: ServerRole) -> 
         Account::Create(options) => create(global, &node, options).await,
         Account::List => list(global, &node).await,
         Account::Password(options) => password(global, &node, options).await,
+        Account::Sessions(options) => sessions(global, &node, options).await,
+        Account::Logout(options) => logout(global, &node, options).await,
     }
 }
 
@@ -174,13 +199,51 @@ async fn list(global: &Global, node: &Node) -> Result<(), Failure> {
 }
 
 async fn password(global: &Global, node: &Node, options: Password) -> Result<(), Failure> {
-    let user = service::user::find_login(node, options.user.clone())
-        .await?
-        .ok_or_else(|| Failure::failed(format!("there is no user \"{}\" here", options.user)))?;
+    let user = find(node, options.user).await?;
     let question = format!("new password for {}", user.username);
     let password = prompt::new_password(options.password_stdin, &question, "--password-stdin")?;
     let reset = service::password::set_by_operator(node, user, password).await?;
     output::print(global.json, &reset, || {
         format!("{} has a new password, and must log in with it", reset.username)
     })
+}
+
+async fn sessions(global: &Global, node: &Node, options: Sessions) -> Result<(), Failure> {
+    let user = match options.user {
+        Some(user) => Some(find(node, user).await?.id),
+        None => None,
+    };
+    let sessions = service::session::all(node, user).await?;
+    output::print(global.json, &sessions, || {
+        let rows: Vec<Vec<String>> = sessions
+            .iter()
+            .map(|session| {
+                vec![
+                    session.username.clone(),
+                    session.created_at.to_string(),
+                    session.last_seen_at.to_string(),
+                    session.address.clone(),
+                    output::escaped(&session.agent),
+                ]
+            })
+            .collect();
+        output::table(&["NAME", "SINCE", "LAST SEEN", "FROM", "CLIENT"], &rows)
+    })
+}
+
+async fn logout(global: &Global, node: &Node, options: Logout) -> Result<(), Failure> {
+    let user = find(node, options.user).await?;
+    let ended = service::session::end_all(node, user.id).await?;
+    output::print(global.json, &serde_json::json!({ "username": user.username, "ended": ended }), || {
+        match ended {
+            0 => format!("{} was not logged in", user.username),
+            1 => format!("{} was logged in once, and is no more", user.username),
+            many => format!("{} was logged in {many} times, and is no more", user.username),
+        }
+    })
+}
+
+async fn find(node: &Node, user: String) -> Result<UserRow, Failure> {
+    let missing = Failure::failed(format!("there is no user \"{}\" here", output::escaped(&user)));
+    service::user::find_login(node, user).await?.ok_or(missing)
 }

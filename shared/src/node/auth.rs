@@ -11,8 +11,9 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use super::{Error, Node, rings};
 use crate::crypto::api_key;
 use crate::crypto::token::{self, Claims};
+use crate::node::service::session::SEEN_EVERY;
 use crate::store::api_key::ApiKeyRow;
-use crate::store::{self, StoreError};
+use crate::store::{self, Connection, StoreError};
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
 
@@ -97,8 +98,14 @@ async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<(Pri
             }
         }
         (None, Some(session)) => {
-            match node.store.read(move |conn| store::session::find_live(conn, session)).await? {
-                Some(found) if found.user.generation == claims.generation => {
+            match node.store.read(move |conn| store::session::find(conn, session)).await? {
+                Some(found)
+                    if node.sessions.admit(&found.session, now)
+                        && found.user.generation == claims.generation =>
+                {
+                    if now >= found.session.last_seen_at.plus(SEEN_EVERY) {
+                        note_use(node, session, now);
+                    }
                     (found.user, found.company_active, None, found.ring_epoch)
                 }
                 _ => return Ok(None),
@@ -118,6 +125,18 @@ async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<(Pri
         };
         (principal, epoch)
     }))
+}
+
+/// Notes that a session is in use, on the side: no request waits for it, or fails because the disk is full.
+fn note_use(node: &Node, session: Id, now: Timestamp) {
+    let store = node.store.clone();
+    let unseen_since = now.plus(-SEEN_EVERY);
+    tokio::spawn(async move {
+        let touch = move |conn: &mut Connection| store::session::touch(conn, session, unseen_since, now);
+        if let Err(error) = store.write(touch).await {
+            tracing::debug!(%error, "the use of a session was not noted");
+        }
+    });
 }
 
 /// Whether a key is good now.

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::open::{OpenError, assemble};
-use super::{Error, Node};
+use super::{Error, Node, Policies};
 use super::{rings, service};
 use crate::clock::{Clock, Random};
 use crate::crypto::Secret;
@@ -132,7 +132,8 @@ pub async fn found(
             Ok(())
         })
         .await?;
-    Ok(assemble(store, root_key, founding.role, founding.policy, clock, random).await?)
+    let policies = Policies { passwords: founding.policy, ..Policies::default() };
+    Ok(assemble(store, root_key, founding.role, policies, clock, random).await?)
 }
 
 /// First entries of the rings, wrapped.

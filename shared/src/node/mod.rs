@@ -16,7 +16,7 @@ pub mod service;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Random};
-use crate::crypto::password::Passwords;
+use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::sealed::SealKey;
 use crate::store::Store;
 use crate::wire::Id;
@@ -25,6 +25,16 @@ use crate::wire::server::{Server, ServerRole};
 pub use auth::Principal;
 pub use error::Error;
 pub use rings::Rings;
+pub use service::session::Lives;
+
+/// What a node's settings say of credentials.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policies {
+    /// Of people's passwords.
+    pub passwords: Policy,
+    /// Of people's logins.
+    pub sessions: Lives,
+}
 
 /// A running node: what every route and command needs. No globals.
 pub struct Node {
@@ -42,6 +52,8 @@ pub struct Node {
     pub retries: SealKey,
     /// Hashing of people's passwords.
     pub passwords: Passwords,
+    /// How long logins of people live.
+    pub sessions: Lives,
 }
 
 impl Node {

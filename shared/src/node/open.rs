@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Random};
 use crate::crypto::keyring::{Purpose, unwrap};
-use crate::crypto::password::{Passwords, Policy};
+use crate::crypto::password::Passwords;
 use crate::crypto::root_key::RootKey;
-use crate::node::{Node, Rings};
+use crate::node::{Node, Policies, Rings};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{DataDir, Misconfigured};
 use crate::store::setting::SettingRow;
@@ -47,8 +47,7 @@ pub async fn open(data_dir: DataDir, database: Option<&str>, role: ServerRole) -
     let store = tokio::task::spawn_blocking(move || Store::open(url))
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))??;
-    let node =
-        assemble(store, &root_key, role, config.password_policy(), Clock::System, Random::System).await?;
+    let node = assemble(store, &root_key, role, config.policies(), Clock::System, Random::System).await?;
     refuse_foreign_secrets(&node, &root_key).await?;
     Ok(Opened { node, root_key, config, data_dir })
 }
@@ -61,7 +60,7 @@ pub async fn assemble(
     store: Store,
     root_key: &RootKey,
     role: ServerRole,
-    policy: Policy,
+    policies: Policies,
     clock: Clock,
     random: Random,
 ) -> Result<Node, OpenError> {
@@ -103,7 +102,8 @@ pub async fn assemble(
         },
         rings: Arc::new(Rings::new(root_key.clone(), is_primary, setting.ring_epoch, &keys)?),
         retries: root_key.derive("sandpiper mint retry v1"),
-        passwords: Passwords::new(policy),
+        passwords: Passwords::new(policies.passwords),
+        sessions: policies.sessions,
         store,
         clock,
         random,

@@ -144,6 +144,10 @@ matrix! {
     ViewSelf:            Both,      Own Own Own Own Own, Himself,    "";
     ViewServer:          Both,      All All All All All, Nothing,    "";
 
+    Logout:              Both,      Own Own Own No  Own, Himself,    "a machine has no login to end: its tokens end with its key";
+    ListSessions:        Both,      All All Own No  Own, Himself,    "";
+    EndSession:          Both,      All All Own No  Own, Himself,    "not of users stronger than the caller";
+
     MintApiKey:          Primary,   Own Own Own Own No,  Company,    "a machine only with `Idempotency-Key` and `overlap_seconds`";
     ListApiKeys:         Primary,   Own Own Own No  No,  Company,    "";
     RevokeApiKeys:       Primary,   Own Own Own No  No,  Company,    "";

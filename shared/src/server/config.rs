@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::node::{Lives, Policies};
+
 /// The settings file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,7 +35,16 @@ pub struct ConfigFile {
     /// Least zxcvbn score of a new password, 0 to 4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_min_score: Option<u8>,
+    /// Life of a person's login, from 15 minutes to 90 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_minutes: Option<u32>,
+    /// Life of a person's login without a request, from 5 minutes to 90 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_idle_minutes: Option<u32>,
 }
+
+/// In minutes.
+const DAYS_90: u32 = 90 * 24 * 60;
 
 impl ConfigFile {
     /// Reads and checks the text of the file.
@@ -52,10 +63,27 @@ impl ConfigFile {
         if config.password_min_score.is_some_and(|score| score > 4) {
             return Err("password_min_score must be 0 to 4".to_owned());
         }
+        if config.session_minutes.is_some_and(|minutes| !(15..=DAYS_90).contains(&minutes)) {
+            return Err(format!("session_minutes must be 15 to {DAYS_90} (90 days)"));
+        }
+        if config.session_idle_minutes.is_some_and(|minutes| !(5..=DAYS_90).contains(&minutes)) {
+            return Err(format!("session_idle_minutes must be 5 to {DAYS_90} (90 days)"));
+        }
         if config.tls_cert.is_some() != config.tls_key.is_some() {
             return Err("tls_cert and tls_key belong together: set both or none".to_owned());
         }
         Ok(config)
+    }
+
+    /// What it says of credentials.
+    pub fn policies(&self) -> Policies {
+        let default = Lives::default();
+        let minutes = |given: Option<u32>| given.map(|minutes| chrono::Duration::minutes(i64::from(minutes)));
+        let whole = minutes(self.session_minutes).unwrap_or(default.whole);
+        Policies {
+            passwords: self.password_policy(),
+            sessions: Lives { whole, idle: minutes(self.session_idle_minutes).unwrap_or(whole) },
+        }
     }
 
     /// Cost and least score of passwords.
@@ -80,6 +108,8 @@ mod tests {
             "lissten = 1",
             "password_cost = 4",
             "password_min_score = 9",
+            "session_minutes = 1",
+            "session_idle_minutes = 1000000",
             "tls_cert = \"x\"",
             "listen = \"x\"",
         ] {

@@ -53,6 +53,11 @@ impl Column {
         Self { needs: Some(name), ..self }
     }
 
+    /// Largest first.
+    pub const fn descending(self) -> Order {
+        Order { column: self, descending: true }
+    }
+
     /// Smallest first.
     pub const fn ascending(self) -> Order {
         Order { column: self, descending: false }

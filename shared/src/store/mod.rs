@@ -28,6 +28,7 @@ mod schema;
 pub mod session;
 pub mod setting;
 pub mod slice;
+pub mod spent_token;
 pub mod subscription;
 pub mod sync_run;
 pub mod tag;

@@ -81,6 +81,15 @@ tables! {
         last_seen_at: SqlTime,
         expires_at: SqlTime,
         ended_at: Nullable<SqlTime>,
+        address: Nullable<Text>,
+        agent: Nullable<Text>,
+        ended_why: Nullable<Text>,
+    }
+    spent_tokens (token_sha256) {
+        token_sha256: Binary,
+        session_id: SqlId,
+        spent_at: SqlTime,
+        successor: Nullable<Binary>,
     }
     api_keys (key_id) {
         key_id: SqlId,
@@ -265,6 +274,7 @@ tables! {
 
 diesel::joinable!(users -> companies (company_id));
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(spent_tokens -> sessions (session_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(api_keys -> companies (company_id));
 diesel::joinable!(slice_versions -> slices (slice_id));
@@ -277,6 +287,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     settings,
     keyring,
     sessions,
+    spent_tokens,
     api_keys,
     mint_replies,
     slices,

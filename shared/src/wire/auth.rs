@@ -50,6 +50,23 @@ pub struct AuthToken {
     pub refresh_token: String,
 }
 
+/// Exchanges a refresh token for another one.
+#[derive(Debug, Default, Deserialize)]
+pub struct RefreshRequest {
+    /// Of a login, or of the exchange before this one.
+    #[serde(default)]
+    pub refresh_token: Secret,
+}
+
+/// How it is written.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefreshRequest)]
+pub struct Refresh<'a> {
+    /// Of a login, or of the exchange before this one.
+    #[schema(min_length = 1)]
+    pub refresh_token: &'a str,
+}
+
 /// Answer to a refresh.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct RefreshedToken {

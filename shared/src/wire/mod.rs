@@ -16,6 +16,7 @@ pub mod password;
 pub mod patch;
 pub mod receiver;
 pub mod server;
+pub mod session;
 pub mod setting;
 pub mod slice;
 pub mod subscription;

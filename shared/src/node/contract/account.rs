@@ -7,11 +7,12 @@ use super::operation::{Empty, Operation, Resource};
 use crate::node::permission::Action;
 use crate::node::service;
 use crate::wire::api_key::{ApiKey, ApiKeyInfo, MintRequest};
-use crate::wire::auth::{AuthToken, KeyLogin, PasswordLogin, RefreshedToken};
+use crate::wire::auth::{AuthToken, KeyLogin, PasswordLogin, Refresh, RefreshedToken};
 use crate::wire::company::{Company, CreateCompany, UpdateCompany};
 use crate::wire::connection::{Connect, Connected, Rotated};
 use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
 use crate::wire::server::Server;
+use crate::wire::session::Session;
 use crate::wire::setting::{Setting, WriteSetting};
 use crate::wire::user::{CreateUser, UpdateUser, User};
 
@@ -54,9 +55,35 @@ fn login() -> Vec<Operation> {
             .refuses(&[401]),
         LOGIN
             .public("refresh", (Method::GET, "/refresh/{token}"), "Renew an access token")
-            .about("`token` in the path is the `refresh_token` of a login: good for 24 hours after it.")
+            .about("`token` in the path is the `refresh_token` of a login: good as long as the login, 24 hours unless the server's \
+                    settings say otherwise. It stays the same; `POST /refresh` exchanges it, which is safer.")
             .answers::<RefreshedToken>()
             .refuses(&[401]),
+        LOGIN
+            .public("exchangeRefreshToken", (Method::POST, "/refresh"), "Exchange a refresh token for another one")
+            .about(
+                "Answers a new access token and a new refresh token; the old one is spent. Shown again, a spent one ends the login, \
+                 since two have it. Only if its answer was lost, it may be asked for again for 30 seconds, while the new one was \
+                 not used: then the answer holds the same new one. A machine's refresh token stays the same.",
+            )
+            .takes::<Refresh>(json!({ "refresh_token": "64 hex digits" }))
+            .answers::<AuthToken>()
+            .refuses(&[401]),
+        LOGIN
+            .may(Action::Logout, "logout", (Method::POST, "/logout"), "End the caller's own login")
+            .about("Its access and refresh tokens are refused from now on, by every server."),
+        LOGIN
+            .may(Action::ListSessions, "listSessions", (Method::GET, "/v1/sessions"), "List logins that are alive")
+            .about("Newest first: the caller's own, for staff everybody's.")
+            .lists::<Session>(&service::session::COLUMNS),
+        LOGIN
+            .may(
+                Action::EndSession,
+                "endSession",
+                (Method::DELETE, "/v1/sessions/{session_id}"),
+                "End a login",
+            )
+            .about("Its access and refresh tokens are refused from now on, by every server."),
         LOGIN.may(Action::ViewSelf, "me", (Method::GET, "/me"), "View the caller's own user").answers::<User>(),
         LOGIN
             .may(Action::ViewServer, "server", (Method::GET, "/server"), "View which server answers")

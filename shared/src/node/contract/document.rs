@@ -185,6 +185,7 @@ fn about_parameter(name: &str) -> &'static str {
         "slice_id" => "A slice's id",
         "grain_id" => "A grain's id",
         "subscription_id" => "A subscription's id",
+        "session_id" => "A login's id",
         "user_id" => "A user's number",
         "tag_id" => "A tag's number",
         "activity_id" => "The record's number",

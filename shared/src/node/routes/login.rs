@@ -1,9 +1,11 @@
-//! `POST /login`, `POST /synclogin`, `GET /refresh/:token`.
+//! `POST /login`, `POST /synclogin`, `GET /refresh/:token`, `POST /refresh`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::node::service::login as service;
+use crate::node::service::login::{self as service, Peer};
+use crate::node::service::refresh as renewal;
 use crate::node::{Error, Node, body, reply};
+use crate::wire::auth::RefreshRequest;
 
 pub(super) async fn login(
     request: HttpRequest,
@@ -29,10 +31,27 @@ pub(super) async fn refresh(
     token: web::Path<String>,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Error> {
-    reply::secret(&request, &service::refresh(&node, &token).await?)
+    reply::secret(&request, &renewal::renew(&node, &token).await?)
+}
+
+pub(super) async fn exchange(
+    request: HttpRequest,
+    payload: web::Payload,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Error> {
+    let body: RefreshRequest = body::read(&request, payload, body::SMALL).await?;
+    if body.refresh_token.is_empty() {
+        return Err(Error::BadRequest("missing refresh_token".to_owned()));
+    }
+    reply::secret(&request, &renewal::exchange(&node, body.refresh_token).await?)
 }
 
 /// The peer of the connection. Headers that a proxy may add are not trusted.
-fn peer(request: &HttpRequest) -> Option<String> {
-    request.peer_addr().map(|addr| addr.ip().to_string())
+fn peer(request: &HttpRequest) -> Peer {
+    const MOST: usize = 200;
+    let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok());
+    Peer {
+        address: request.peer_addr().map(|addr| addr.ip().to_string()),
+        agent: agent.map(|text| text.chars().take(MOST).collect()),
+    }
 }

@@ -11,6 +11,7 @@ mod login;
 mod openapi;
 mod password;
 mod receiver;
+mod session;
 mod setting;
 mod slice;
 mod subscription;
@@ -31,6 +32,10 @@ pub fn shared() -> Routes {
         .on("login", login::login)
         .on("syncLogin", login::sync_login)
         .on("refresh", login::refresh)
+        .on("exchangeRefreshToken", login::exchange)
+        .on("logout", session::logout)
+        .on("listSessions", session::list)
+        .on("endSession", session::end)
         .on("me", user::me)
         .on("server", server)
         .on("listCompanies", company::list)

@@ -4,6 +4,7 @@ use crate::node::auth::accepts;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::api_key::ApiKeyRow;
+use crate::store::session::Ended;
 use crate::store::{self, Connection, StoreError};
 use crate::wire::api_key::ApiKeyInfo;
 use crate::wire::{Id, Timestamp};
@@ -69,7 +70,7 @@ pub async fn revoke_for(node: &Node, company_id: Id, by: &str) -> Result<usize, 
     let revoke = move |conn: &mut Connection| -> Result<usize, StoreError> {
         store::company::find_for_update(conn, company_id)?;
         if let Some(user) = store::user::find_sync_user(conn, company_id)? {
-            store::session::end_all(conn, user.id, now)?;
+            store::session::end_all(conn, user.id, None, Ended::KeyChanged, now)?;
         }
         store::api_key::revoke_all(conn, company_id, &by, "revoked", now)
     };

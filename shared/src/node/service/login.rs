@@ -1,4 +1,4 @@
-//! Logging in, by password or api-key, and renewing access tokens (design D4, D6).
+//! Logging in, by password or api-key (design D4, D6).
 
 use std::sync::Arc;
 
@@ -14,25 +14,34 @@ use crate::store::api_key::{ApiKeyRow, FoundKey};
 use crate::store::session::SessionRow;
 use crate::store::user::UserRow;
 use crate::store::{self, StoreError};
-use crate::wire::auth::{AuthToken, Login, RefreshedToken};
+use crate::wire::auth::{AuthToken, Login};
 use crate::wire::{Id, Timestamp};
 
 /// Life of an access token.
 pub const ACCESS_LIFE: Duration = Duration::minutes(15);
-/// Life of a refresh token.
+/// Life of a machine's refresh token.
 pub(super) const REFRESH_LIFE: Duration = Duration::hours(24);
 /// `last_used_at` of a key is this coarse, so that a machine login writes nothing most of the time.
 const USE_RECORDED_EVERY: Duration = Duration::seconds(60);
 
-/// Logs in with what the body holds; `peer` is the caller's address. Every refusal is the same.
+/// Who asks, as far as the connection tells.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// IP address.
+    pub address: Option<String>,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+}
+
+/// Logs in with what the body holds; every refusal is the same.
 ///
 /// # Errors
 /// [`Error::BadRequest`] without credentials, [`Error::LoginRefused`], [`Error::Overloaded`].
-pub async fn login(node: &Node, login: Login, peer: Option<String>) -> Result<AuthToken, Error> {
+pub async fn login(node: &Node, login: Login, peer: Peer) -> Result<AuthToken, Error> {
     if !login.sync_api_key.is_empty() {
         by_api_key(node, &login.sync_api_key, peer).await
     } else if !login.username.is_empty() && !login.password.is_empty() {
-        by_password(node, login.username, login.password).await
+        by_password(node, login.username, login.password, peer).await
     } else {
         Err(Error::BadRequest("missing required credentials".to_owned()))
     }
@@ -42,14 +51,19 @@ pub async fn login(node: &Node, login: Login, peer: Option<String>) -> Result<Au
 ///
 /// # Errors
 /// As [`login`].
-pub async fn sync_login(node: &Node, login: Login, peer: Option<String>) -> Result<AuthToken, Error> {
+pub async fn sync_login(node: &Node, login: Login, peer: Peer) -> Result<AuthToken, Error> {
     if login.sync_api_key.is_empty() {
         return Err(Error::BadRequest("missing required credentials: sync-api-key".to_owned()));
     }
     by_api_key(node, &login.sync_api_key, peer).await
 }
 
-async fn by_password(node: &Node, username: String, password: Secret) -> Result<AuthToken, Error> {
+async fn by_password(
+    node: &Node,
+    username: String,
+    password: Secret,
+    peer: Peer,
+) -> Result<AuthToken, Error> {
     let found = node
         .store
         .read(move |conn| -> Result<_, StoreError> {
@@ -63,13 +77,13 @@ async fn by_password(node: &Node, username: String, password: Secret) -> Result<
     let matches = node.passwords.verify(password, hash).await?;
     match found {
         Some((user, company_active)) if matches && user.active && company_active => {
-            start_session(node, user).await
+            start_session(node, user, peer).await
         }
         _ => Err(Error::LoginRefused),
     }
 }
 
-async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
+async fn start_session(node: &Node, user: UserRow, peer: Peer) -> Result<AuthToken, Error> {
     let now = node.clock.now();
     let refresh_token = refresh::fresh(&node.random);
     let session = SessionRow {
@@ -78,11 +92,14 @@ async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
         token_sha256: refresh::sha256(refresh_token.expose()).to_vec(),
         created_at: now,
         last_seen_at: now,
-        expires_at: now.plus(REFRESH_LIFE),
+        expires_at: now.plus(node.sessions.whole),
         ended_at: None,
+        address: peer.address,
+        agent: peer.agent,
+        ended_why: None,
     };
     let rings = node.rings.newest(&node.store).await?;
-    let (token, expires) = person_token(node, &rings, &user, session.id, now)?;
+    let (token, expires) = person_token(node, &rings, &user, &session, now)?;
     node.store
         .write(move |conn| -> Result<(), Error> {
             // Switched off, or given another password, since this one was checked: that must not be undone.
@@ -96,7 +113,7 @@ async fn start_session(node: &Node, user: UserRow) -> Result<AuthToken, Error> {
     Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
 }
 
-async fn by_api_key(node: &Node, api_key: &Secret, peer: Option<String>) -> Result<AuthToken, Error> {
+async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthToken, Error> {
     let now = node.clock.now();
     let Opened { rings, credential, found } = open(node, api_key).await?;
     let (Some(credential), Some(FoundKey { key, user, company_active, .. })) = (credential, found) else {
@@ -106,7 +123,7 @@ async fn by_api_key(node: &Node, api_key: &Secret, peer: Option<String>) -> Resu
     if !live || !secret_is_right(node, &key, &credential.password).await? {
         return Err(Error::LoginRefused);
     }
-    record_use(node, &key, peer, now).await?;
+    record_use(node, &key, peer.address, now).await?;
     let (token, expires) = machine_token(node, &rings, &user, &key, now)?;
     let refresh_token = refresh::for_machine(&rings.tokens, key.key_id, now.plus(REFRESH_LIFE))
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
@@ -183,52 +200,35 @@ async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Tim
     if is_living { Ok(()) } else { Err(Error::LoginRefused) }
 }
 
-/// Renews an access token; the refresh token stays the same, as in the reference.
-///
-/// # Errors
-/// [`Error::LoginRefused`] for a token that is unknown, over, or whose login was ended.
-pub async fn refresh(node: &Node, token: &str) -> Result<RefreshedToken, Error> {
-    let now = node.clock.now();
-    let rings = node.rings.newest(&node.store).await?;
-    let (token, expires) = if let Some(key_id) = refresh::open_machine(&rings.tokens, token, now) {
-        let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
-        let FoundKey { key, user, company_active, .. } = found.ok_or(Error::LoginRefused)?;
-        if !(auth::accepts(&key, now) && user.active && company_active) {
-            return Err(Error::LoginRefused);
-        }
-        machine_token(node, &rings, &user, &key, now)?
-    } else {
-        let sha256 = refresh::sha256(token);
-        let found = node.store.read(move |conn| store::session::find_by_token(conn, &sha256)).await?;
-        let (session, user, company_active) = found.ok_or(Error::LoginRefused)?;
-        let live = session.ended_at.is_none() && now < session.expires_at;
-        if !(live && user.active && company_active) {
-            return Err(Error::LoginRefused);
-        }
-        node.store.write(move |conn| store::session::touch(conn, session.id, now)).await?;
-        person_token(node, &rings, &user, session.id, now)?
-    };
-    Ok(RefreshedToken { token, expires })
-}
-
-fn person_token(
+/// An access token of a person, and when it ends: no later than the login.
+pub(super) fn person_token(
     node: &Node,
     rings: &Loaded,
     user: &UserRow,
-    session: Id,
+    session: &SessionRow,
     now: Timestamp,
 ) -> Result<(String, String), Error> {
-    sign(node, rings, user, user.id.to_string(), user.generation, Some(session), now)
+    let expires = now.plus(ACCESS_LIFE).min(session.expires_at);
+    sign(node, rings, user, user.id.to_string(), user.generation, Some(session.id), (now, expires))
 }
 
-fn machine_token(
+/// An access token of a machine, and when it ends.
+pub(super) fn machine_token(
     node: &Node,
     rings: &Loaded,
     user: &UserRow,
     key: &ApiKeyRow,
     now: Timestamp,
 ) -> Result<(String, String), Error> {
-    sign(node, rings, user, crate::crypto::api_key::username(key.key_id), key.generation, None, now)
+    sign(
+        node,
+        rings,
+        user,
+        crate::crypto::api_key::username(key.key_id),
+        key.generation,
+        None,
+        (now, now.plus(ACCESS_LIFE)),
+    )
 }
 
 fn sign(
@@ -238,9 +238,8 @@ fn sign(
     subject: String,
     generation: i64,
     session: Option<Id>,
-    now: Timestamp,
+    (now, expires): (Timestamp, Timestamp),
 ) -> Result<(String, String), Error> {
-    let expires = now.plus(ACCESS_LIFE);
     let claims = Claims {
         id: user.id,
         u: user.username.clone(),

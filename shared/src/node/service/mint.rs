@@ -17,6 +17,7 @@ use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, Principal};
 use crate::store::api_key::ApiKeyRow;
 use crate::store::mint_reply::MintReplyRow;
+use crate::store::session::Ended;
 use crate::store::user::{NewUser, login_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::api_key::{ApiKey, MAX_OVERLAP_SECONDS};
@@ -289,7 +290,7 @@ fn sync_user(conn: &mut Connection, company_id: Id, username: &str, now: Timesta
         }
         store::user::rename_sync_user(conn, user.id, username, now)?;
         // A sync user that was made by hand may have logged in with a password.
-        store::session::end_all(conn, user.id, now)?;
+        store::session::end_all(conn, user.id, None, Ended::KeyChanged, now)?;
         return Ok(user.id);
     }
     let user = store::user::insert(

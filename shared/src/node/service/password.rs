@@ -7,6 +7,7 @@ use crate::crypto::password::{MIN_CHARS, Rejected};
 use crate::node::body::Rules;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
+use crate::store::session::Ended;
 use crate::store::user::UserRow;
 use crate::store::{self, Connection};
 use crate::wire::Id;
@@ -130,12 +131,10 @@ async fn set(
             if !store::user::set_password(conn, id, old_hash.as_deref(), &hash, now)? {
                 return Ok(false);
             }
-            if let Some(kept) = kept {
-                store::session::end_others(conn, id, kept, now)?;
-            } else {
+            if kept.is_none() {
                 store::user::end_tokens(conn, id)?;
-                store::session::end_all(conn, id, now)?;
             }
+            store::session::end_all(conn, id, kept, Ended::PasswordChanged, now)?;
             Ok(true)
         })
         .await
@@ -144,12 +143,13 @@ async fn set(
 /// The caller was let in by a read of its own; who was switched off since then sets nobody's password.
 fn require_still_good(conn: &mut Connection, who: &Principal) -> Result<(), Error> {
     let live = match who.session_id {
-        Some(session) => store::session::find_live(conn, session)?,
+        Some(session) => store::session::find(conn, session)?,
         None => None,
     };
     let is_good = live.is_some_and(|live| {
         let user = live.user;
-        user.active && live.company_active && user.id == who.user_id && user.role == who.role.number()
+        let is_live = live.session.ended_at.is_none() && user.active && live.company_active;
+        is_live && user.id == who.user_id && user.role == who.role.number()
     });
     if is_good { Ok(()) } else { Err(Error::Unauthenticated) }
 }

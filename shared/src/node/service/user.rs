@@ -6,6 +6,7 @@ use crate::node::body::{Rules, indexable};
 use crate::node::permission::Action;
 use crate::node::query::List;
 use crate::node::{Error, Node, Principal};
+use crate::store::session::Ended;
 use crate::store::user::{NewUser, UserRow, login_key};
 use crate::store::{self, Connection, StoreError};
 use crate::wire::Timestamp;
@@ -235,7 +236,7 @@ pub async fn update(node: &Node, who: &Principal, id: i64, body: UpdateUser) -> 
                 refuse_last_super_admin(conn, &row)?;
                 // What was issued before must not come back with the account.
                 store::user::end_tokens(conn, row.id)?;
-                store::session::end_all(conn, row.id, now)?;
+                store::session::end_all(conn, row.id, None, Ended::SwitchedOff, now)?;
             }
             row.active = active;
             if body.email.is_some() {
@@ -282,7 +283,7 @@ pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> 
             if row.role == Role::Sync.number() {
                 store::api_key::revoke_all(conn, row.company_id, &who.username, "revoked", now)?;
             }
-            store::session::end_all(conn, row.id, now)?;
+            store::session::end_all(conn, row.id, None, Ended::UserDeleted, now)?;
             store::user::delete(conn, id, now)?;
             Ok(())
         })
