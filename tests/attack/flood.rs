@@ -1,13 +1,15 @@
-//! A flood of logins must not stop the machines.
+//! A flood of logins must not stop the machines, nor people at the places that they use.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::crypto::password::Policy;
+use shared::node::Policies;
 use tests::TestPrimary;
-use tests::node::COMPANY_ADMIN_PASSWORD;
+use tests::node::{COMPANY_ADMIN_PASSWORD, quick};
 
 use super::{Caller, key_login, send};
 
@@ -18,7 +20,7 @@ async fn keys_good_and_bad_are_answered_while_password_hashing_is_overloaded() {
     let primary = TestPrimary::start().await;
     primary.add_company("Retail Parts", "companyadmin").await;
     // At this cost a refusal of an unknown name takes a good part of a second.
-    let slow = primary.start_twin(Policy { cost: 12, min_score: 2 }).await;
+    let slow = primary.start_twin(Policies { passwords: Policy { cost: 12, min_score: 2 }, ..quick() }).await;
     let url = slow.url();
     let admin = Caller::password(&primary.url, "companyadmin", COMPANY_ADMIN_PASSWORD).await.at(&url);
     let key = admin.call("POST", "/v1/apikey", None).await.1;
@@ -26,7 +28,9 @@ async fn keys_good_and_bad_are_answered_while_password_hashing_is_overloaded() {
 
     let (over, overloaded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let guess = |url: String| async move {
-        let body = json!({ "username": "nobody", "password": "some guess" });
+        // One name alone would soon have to wait.
+        let body =
+            json!({ "username": format!("nobody-{}", rand::random::<u32>()), "password": "some guess" });
         send(super::http().post(format!("{url}/login")).json(&body)).await.0
     };
     let flood: Vec<_> = (0..50)
@@ -67,6 +71,62 @@ async fn keys_good_and_bad_are_answered_while_password_hashing_is_overloaded() {
         }
     }
     over.store(true, Ordering::SeqCst);
+    for client in flood {
+        client.abort();
+    }
+}
+
+/// The flood comes from elsewhere and has filled the queue of strangers; it takes every thread for hashing that it gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_logs_in_from_his_usual_place_while_strangers_flood_the_login() {
+    let primary = TestPrimary::start().await;
+    primary.add_company("Retail Parts", "companyadmin").await;
+    let slow = primary.start_twin(Policies { passwords: Policy { cost: 10, min_score: 2 }, ..quick() }).await;
+    let url = slow.url();
+    let body = json!({ "username": "companyadmin", "password": COMPANY_ADMIN_PASSWORD });
+    let login = async || send(super::http().post(format!("{url}/login")).json(&body)).await.0;
+    assert_eq!(login().await, 200, "this is his usual place from now on");
+
+    let elsewhere: IpAddr = "127.0.0.2".parse().unwrap();
+    let elsewhere = reqwest::Client::builder().local_address(elsewhere).build().unwrap();
+    let overloaded = Arc::new(AtomicUsize::new(0));
+    let flood: Vec<_> = (0..50)
+        .map(|client: usize| {
+            let (url, elsewhere, overloaded) = (url.clone(), elsewhere.clone(), Arc::clone(&overloaded));
+            tokio::spawn(async move {
+                for round in 0.. {
+                    // Half of them after the victim himself.
+                    let name = if client % 2 == 0 {
+                        "companyadmin".to_owned()
+                    } else {
+                        format!("nobody-{client}-{round}")
+                    };
+                    let body = json!({ "username": name, "password": "some guess" });
+                    match send(elsewhere.post(format!("{url}/login")).json(&body)).await.0 {
+                        503 => {
+                            overloaded.fetch_add(1, Ordering::SeqCst);
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                        }
+                        429 => tokio::time::sleep(Duration::from_millis(20)).await,
+                        status => assert_eq!(status, 401),
+                    }
+                }
+            })
+        })
+        .collect();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while overloaded.load(Ordering::SeqCst) == 0 {
+        assert!(Instant::now() < deadline, "the flood never filled the queue");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for round in 0..10 {
+        let before = overloaded.load(Ordering::SeqCst);
+        assert_eq!(login().await, 200, "round {round}");
+        while overloaded.load(Ordering::SeqCst) == before {
+            assert!(Instant::now() < deadline, "the flood ended by itself");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
     for client in flood {
         client.abort();
     }

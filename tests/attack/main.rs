@@ -17,7 +17,7 @@
 //! | 7 | answers that unpack to gigabytes | `bomb`, both | 16, 17 |
 //! | 8, B2 | two primaries at once; one names what is the other's | `stranger`, all; `sync` `isolation::another_primary…`, `…a_server_that_claims…` | 18 to 21 |
 //! | 9, S11 | short, odd and huge keys | `malformed_key`; `credential` `login::a_refused_login…` | 09 |
-//! | 10 | a flood of logins starves the machines | `flood` | 10 |
+//! | 10 | a flood of logins starves the machines, or people where they log in from | `flood` | 10, 42 |
 //! | S3 | names that lead out of a folder | `traversal` | 22 |
 //! | S4 | a login reads what is another company's | `api` `tenant::nothing_of_another_company…` | 23 to 25 |
 //! | S5 | the old key's tokens live on, here or on another server | `rotation::a_rotation_or_a_revocation…` | 06, 07, 08 |
@@ -26,6 +26,8 @@
 //! | B4 | readers see half a slice | `reader::readers_see…` | 12 |
 //! | B4 | two syncs of one slice collide | `reader::a_run_that_was_overtaken…`; `sync` `isolation::a_second_trigger…` | 14, 15 |
 //! | – | rings that one server turned are old at another; retiring a key cuts partners off | `race` `ring::rings_turn…`; `credential` `keyring`, all | 30 to 32 |
+//! | – | a refresh token is stolen; a login is left alone | `credential` `session`, all | 33 to 35 |
+//! | – | passwords are guessed, by many at once, from anywhere, behind a proxy | `credential` `throttle`, all | 36 to 41 |
 //! | B11 | a subscription is made anew under another id | `rerun::a_subscription_made_anew…` | 28 |
 
 #![allow(

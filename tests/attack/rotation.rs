@@ -141,7 +141,7 @@ async fn a_rotation_or_a_revocation_ends_every_token_of_the_old_key_at_once_and_
     for database in TestDatabase::each("a_rotation_ends_every_token") {
         let primary = TestPrimary::start_on(database, None).await;
         primary.add_company("Retail Parts", "companyadmin").await;
-        let twin = primary.start_twin(shared::crypto::password::Policy { cost: 4, min_score: 2 }).await;
+        let twin = primary.start_twin(tests::node::quick()).await;
         let (one, two) = (primary.url.clone(), twin.url());
         let admin = Caller::password(&one, "companyadmin", COMPANY_ADMIN_PASSWORD).await;
         // Minted here, ended there, and the other way round.

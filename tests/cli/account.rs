@@ -72,6 +72,8 @@ fn an_operator_sees_who_is_logged_in_and_ends_it() {
     assert!(refused.is_err(), "its token ended with it");
     assert!(served.primary(&["account", "logout", "admin"]).ok().out.contains("was not logged in"));
     served.primary(&["account", "logout", "nobody"]).fails_with(1, "there is no user \"nobody\"");
+    assert!(served.primary(&["account", "unlock", "anna"]).ok().out.contains("anna may try again"));
+    served.primary(&["account", "unlock", "nobody"]).fails_with(1, "there is no user \"nobody\"");
     // A machine is not logged in as a person is.
     served.secondary(&["sync"]).ok();
     assert_eq!(served.primary(&["account", "sessions", "--json"]).json().as_array().unwrap().len(), 1);

@@ -17,6 +17,7 @@ mod outage;
 mod password;
 mod rotation;
 mod session;
+mod throttle;
 mod token;
 
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use shared::server::data_dir::{CONFIG, DataDir, ROOT_KEY};
 use shared::server::serve::ServeOptions;
 
-use crate::node::{ADMIN, POLICY, TestPrimary, another_node, login};
+use crate::node::{ADMIN, TestPrimary, another_node, login, quick};
 
 impl TestPrimary {
     /// Another server on the same database, with connections of its own: as a second process would be.
@@ -11,8 +11,8 @@ impl TestPrimary {
     /// # Panics
     /// When it does not start.
     pub async fn beside(&self) -> Self {
-        let node = another_node(&self.database, &self.root_key, POLICY).await;
-        let cli = another_node(&self.database, &self.root_key, POLICY).await;
+        let node = another_node(&self.database, &self.root_key, quick()).await;
+        let cli = another_node(&self.database, &self.root_key, quick()).await;
         let running = primary::start(node, ServeOptions::loopback()).expect("a free port");
         let url = running.url();
         let admin = login(&url, ADMIN.0, ADMIN.1).await;

@@ -29,6 +29,11 @@ pub const COMPANY_ADMIN_PASSWORD: &str = "granite-lemon-tulip-7";
 /// Quick to hash: tests are about rules, not about cost.
 pub(crate) const POLICY: Policy = Policy { cost: 4, min_score: 2 };
 
+/// Settings of every test server that has none of its own.
+pub fn quick() -> Policies {
+    Policies { passwords: POLICY, ..Policies::default() }
+}
+
 async fn found_node(
     database: &TestDatabase,
     role: ServerRole,
@@ -62,12 +67,12 @@ async fn found_node(
     (node, root_key)
 }
 
-pub(crate) async fn another_node(database: &TestDatabase, root_key: &RootKey, policy: Policy) -> Node {
+pub(crate) async fn another_node(database: &TestDatabase, root_key: &RootKey, policies: Policies) -> Node {
     shared::node::open::assemble(
         database.store(),
         root_key,
         ServerRole::Primary,
-        Policies { passwords: policy, ..Policies::default() },
+        policies,
         Clock::System,
         Random::System,
     )
@@ -116,7 +121,7 @@ impl TestPrimary {
         secrets: Option<(&str, &str)>,
     ) -> Self {
         let (node, root_key) = found_node(&database, ServerRole::Primary, id, name, secrets).await;
-        let cli = another_node(&database, &root_key, POLICY).await;
+        let cli = another_node(&database, &root_key, quick()).await;
         let server_id = node.server_id();
         let running = primary::start(node, ServeOptions::loopback()).expect("a free port");
         let url = running.url();
@@ -124,12 +129,12 @@ impl TestPrimary {
         Self { url, server_id, admin, node: cli, root_key, running, database }
     }
 
-    /// Starts another server on the same database and keys; `policy` is its own.
+    /// Starts another server on the same database and keys; `policies` are its own.
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn start_twin(&self, policy: Policy) -> Running {
-        let node = another_node(&self.database, &self.root_key, policy).await;
+    pub async fn start_twin(&self, policies: Policies) -> Running {
+        let node = another_node(&self.database, &self.root_key, policies).await;
         primary::start(node, ServeOptions::loopback()).expect("a free port")
     }
 

@@ -1,4 +1,4 @@
-//! `account create|list|password|sessions|logout`: logins on this node, made and mended without one.
+//! `account create|list|password|unlock|sessions|logout`: logins on this node, made and mended without one.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -25,12 +25,23 @@ pub enum Account {
     /// Set the password of a login, without the old one: it ends everywhere and logs in anew
     #[command(after_help = "Example: account password anna --password-stdin < password.txt")]
     Password(Password),
+    /// Let a person try again whose failed logins have reached the limit of a day
+    #[command(after_help = "Example: account unlock anna")]
+    Unlock(Unlock),
     /// List who is logged in, from where and since when
     #[command(after_help = "Example: account sessions anna")]
     Sessions(Sessions),
     /// End every login of a person
     #[command(after_help = "Example: account logout anna")]
     Logout(Logout),
+}
+
+/// Options of `account unlock`.
+#[derive(Args, Clone, Debug)]
+pub struct Unlock {
+    /// User name or e-mail address
+    #[arg(value_name = "USER")]
+    pub user: String,
 }
 
 /// Options of `account sessions`.
@@ -123,6 +134,7 @@ pub async fn run(global: &Global, command: Account, server_role: ServerRole) -> 
         Account::Create(options) => create(global, &node, options).await,
         Account::List => list(global, &node).await,
         Account::Password(options) => password(global, &node, options).await,
+        Account::Unlock(options) => unlock(global, &node, options).await,
         Account::Sessions(options) => sessions(global, &node, options).await,
         Account::Logout(options) => logout(global, &node, options).await,
     }
@@ -205,6 +217,15 @@ async fn password(global: &Global, node: &Node, options: Password) -> Result<(),
     let reset = service::password::set_by_operator(node, user, password).await?;
     output::print(global.json, &reset, || {
         format!("{} has a new password, and must log in with it", reset.username)
+    })
+}
+
+async fn unlock(global: &Global, node: &Node, options: Unlock) -> Result<(), Failure> {
+    let user = find(node, options.user).await?;
+    let username = user.username.clone();
+    service::throttle::unlock(node, user).await?;
+    output::print(global.json, &serde_json::json!({ "username": username }), || {
+        format!("{username} may try again (after a wait of up to a minute where wrong passwords came from)")
     })
 }
 

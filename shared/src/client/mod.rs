@@ -77,11 +77,12 @@ impl From<ClientError> for crate::node::Error {
         match error {
             ClientError::Url(text) => Self::BadRequest(text),
             ClientError::PlainHttp(_) => Self::NotConfigured(error.to_string()),
-            ClientError::Unreachable { .. } => Self::Unreachable(error.to_string()),
-            // It is there, and says that it will be well again.
-            ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. } => {
-                Self::Unreachable(error.to_string())
-            }
+            // Or it is there, and says that it will be well again.
+            ClientError::Unreachable { .. }
+            | ClientError::Refused {
+                status: StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS,
+                ..
+            } => Self::Unreachable(error.to_string()),
             ClientError::Refused { .. } | ClientError::Unexpected { .. } => Self::Upstream(error.to_string()),
         }
     }

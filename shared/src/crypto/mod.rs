@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod content_hash;
 pub mod keyring;
+pub mod mac;
 pub mod password;
 pub mod refresh;
 pub mod retry;

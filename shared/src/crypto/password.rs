@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Secret;
 use crate::clock::Random;
 
-/// Logins that may wait for a hashing thread; the next ones are told to come back.
+/// Logins that may wait for a hashing thread, in each lane; the next ones are told to come back.
 const QUEUE: usize = 32;
 /// bcrypt reads no further; longer ones are refused rather than cut.
 pub const MAX_BYTES: usize = 72;
@@ -85,12 +85,24 @@ impl Policy {
     }
 }
 
+/// Who waits for a hashing thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Who has proved something before: he waits behind at most as many strangers as there are threads.
+    Known,
+    /// Anybody else.
+    Stranger,
+}
+
 /// Hashes and verifies, a few at a time.
 #[derive(Clone)]
 pub struct Passwords {
     policy: Policy,
     threads: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    /// Strangers pass here before they queue for a thread, so that known ones find a short queue there.
+    gate: Arc<Semaphore>,
+    known_places: Arc<Semaphore>,
+    stranger_places: Arc<Semaphore>,
 }
 
 impl Passwords {
@@ -101,7 +113,9 @@ impl Passwords {
         Self {
             policy,
             threads: Arc::new(Semaphore::new(threads)),
-            places: Arc::new(Semaphore::new(threads + QUEUE)),
+            gate: Arc::new(Semaphore::new(threads)),
+            known_places: Arc::new(Semaphore::new(threads + QUEUE)),
+            stranger_places: Arc::new(Semaphore::new(threads + QUEUE)),
         }
     }
 
@@ -115,42 +129,77 @@ impl Passwords {
     /// # Errors
     /// [`Overloaded`].
     pub async fn hash(&self, password: Checked, random: &Random) -> Result<String, Overloaded> {
-        let (cost, salt) = (self.policy.cost, random.bytes());
+        self.hash_at(password.0, self.policy.cost, random).await
+    }
+
+    /// Another hash of a password that was just verified, if the policy asks for more work than `hash` took.
+    pub async fn upgrade(&self, password: Secret, hash: &str, random: &Random) -> Option<String> {
+        let cost = cost_of(hash).filter(|cost| *cost < self.policy.cost)?;
+        tracing::debug!(from = cost, to = self.policy.cost, "a password is hashed anew");
+        // With no thread to spare it is done at another login.
+        self.hash_at(password, self.policy.cost, random).await.ok()
+    }
+
+    async fn hash_at(&self, password: Secret, cost: u32, random: &Random) -> Result<String, Overloaded> {
+        let salt = random.bytes();
         // At most 72 bytes, so nothing is cut. (The crate's `non_truncating_hash` counts the C string's end too and
         // refuses 72.) It fails only for a cost that the settings do not allow.
-        self.run(move || {
-            bcrypt::hash_with_salt(password.0.expose(), cost, salt).map(|parts| parts.to_string())
+        self.run(Lane::Known, move || {
+            bcrypt::hash_with_salt(password.expose(), cost, salt).map(|parts| parts.to_string())
         })
         .await?
         .map_err(|_impossible| Overloaded)
     }
 
-    /// Whether `password` gives `hash`; without a hash the same work is done for nothing.
+    /// Whether `password` gives `hash`. The same work is done without a hash, and with one that took less.
     ///
     /// # Errors
     /// [`Overloaded`].
-    pub async fn verify(&self, password: Secret, hash: Option<String>) -> Result<bool, Overloaded> {
+    pub async fn verify(
+        &self,
+        lane: Lane,
+        password: Secret,
+        hash: Option<String>,
+    ) -> Result<bool, Overloaded> {
         let known = hash.is_some();
-        let cost = self.policy.cost;
-        self.run(move || {
-            let hash = hash.unwrap_or_else(|| dummy_hash(cost));
-            let text = password.expose();
-            // Too long can never have been set; it must not be told apart by time either.
-            let fits = text.len() <= MAX_BYTES && !text.contains('\0');
-            let candidate = if fits { text } else { "" };
-            let matches = bcrypt::verify(candidate, &hash).unwrap_or(false);
-            matches && fits && known
+        let wanted = self.policy.cost;
+        self.run(lane, move || {
+            let hash = hash.unwrap_or_else(|| dummy_hash(wanted));
+            let matches = verify(&password, &hash);
+            // 2^c + (2^c + … + 2^(w-1)) = 2^w.
+            for cost in cost_of(&hash).unwrap_or(wanted)..wanted {
+                verify(&password, &dummy_hash(cost));
+            }
+            matches && known
         })
         .await
     }
 
+    /// Whether the secret of a machine gives `hash`, with no more work than that takes.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub async fn verify_machine(&self, secret: Secret, hash: String) -> Result<bool, Overloaded> {
+        self.run(Lane::Known, move || verify(&secret, &hash)).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
+        lane: Lane,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| Overloaded)?;
+        let places = match lane {
+            Lane::Known => &self.known_places,
+            Lane::Stranger => &self.stranger_places,
+        };
+        let place = Arc::clone(places).try_acquire_owned().map_err(|_full| Overloaded)?;
+        let passed = match lane {
+            Lane::Known => None,
+            Lane::Stranger => Some(self.gate.acquire().await.map_err(|_closed| Overloaded)?),
+        };
         let thread: OwnedSemaphorePermit =
             Arc::clone(&self.threads).acquire_owned().await.map_err(|_closed| Overloaded)?;
+        drop(passed);
         tokio::task::spawn_blocking(move || {
             let _held = (place, thread);
             work()
@@ -160,9 +209,21 @@ impl Passwords {
     }
 }
 
+fn verify(password: &Secret, hash: &str) -> bool {
+    let text = password.expose();
+    // Too long can never have been set; it must not be told apart by time either.
+    let fits = text.len() <= MAX_BYTES && !text.contains('\0');
+    let matches = bcrypt::verify(if fits { text } else { "" }, hash).unwrap_or(false);
+    matches && fits
+}
+
+fn cost_of(hash: &str) -> Option<u32> {
+    hash.parse::<bcrypt::HashParts>().ok().map(|parts| parts.get_cost())
+}
+
 /// Whether a login can be checked against `text`: bcrypt in any of its spellings, of a cost that is bearable.
 pub fn is_usable_hash(text: &str) -> bool {
-    text.len() == 60 && text.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() <= MAX_COST)
+    text.len() == 60 && cost_of(text).is_some_and(|cost| cost <= MAX_COST)
 }
 
 /// Of no password in particular: whether it matches is never looked at, only that it takes as long.
@@ -217,18 +278,36 @@ mod tests {
         let checked = policy().check(long.as_str().into(), &[]).unwrap();
         let hash = passwords.hash(checked, &Random::System).await.unwrap();
         assert!(hash.starts_with("$2b$04$"));
-        assert!(passwords.verify(long.as_str().into(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify(format!("{long}WRONG").into(), Some(hash)).await.unwrap());
-        assert!(!passwords.verify("anything".into(), None).await.unwrap());
+        let verify = async |password: &str, hash: Option<&String>| {
+            passwords.verify(Lane::Stranger, password.into(), hash.cloned()).await.unwrap()
+        };
+        assert!(verify(&long, Some(&hash)).await);
+        assert!(!verify(&format!("{long}WRONG"), Some(&hash)).await);
+        assert!(!verify("anything", None).await);
     }
 
     #[tokio::test]
-    async fn a_full_queue_is_told_so_at_once() {
+    async fn a_hash_of_less_work_is_replaced_once_its_password_is_known_and_one_of_more_work_stays() {
+        let hash = |cost| bcrypt::hash("granite-lemon-tulip-7", cost).unwrap();
+        let passwords = Passwords::new(Policy { cost: 5, min_score: 2 });
+        let secret = Secret::from("granite-lemon-tulip-7");
+        let better = passwords.upgrade(secret.clone(), &hash(4), &Random::System).await.unwrap();
+        assert_eq!(cost_of(&better), Some(5));
+        assert!(passwords.verify(Lane::Known, secret.clone(), Some(better.clone())).await.unwrap());
+        for good_enough in [better, hash(6)] {
+            assert_eq!(passwords.upgrade(secret.clone(), &good_enough, &Random::System).await, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_told_so_at_once_and_does_not_keep_out_who_is_known() {
         let passwords = Passwords::new(policy());
-        let _all = Arc::clone(&passwords.places)
-            .acquire_many_owned(u32::try_from(passwords.places.available_permits()).unwrap())
-            .await
-            .unwrap();
-        assert_eq!(passwords.verify("x".into(), None).await, Err(Overloaded));
+        let all = u32::try_from(passwords.stranger_places.available_permits()).unwrap();
+        let _all = Arc::clone(&passwords.stranger_places).acquire_many_owned(all).await.unwrap();
+        // However many strangers wait at the gate.
+        let threads = u32::try_from(passwords.gate.available_permits()).unwrap();
+        let _gate = passwords.gate.acquire_many(threads).await.unwrap();
+        assert_eq!(passwords.verify(Lane::Stranger, "x".into(), None).await, Err(Overloaded));
+        assert_eq!(passwords.verify(Lane::Known, "x".into(), None).await, Ok(false));
     }
 }

@@ -1,11 +1,11 @@
 //! Refresh tokens: 64 hex digits. A person's is random and stored as a hash; a machine's is stateless, so that a
 //! machine login writes nothing (design D6).
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Secret;
+use super::mac::hmac;
 use super::token::TokenRing;
 use crate::clock::Random;
 use crate::wire::{Id, Timestamp};
@@ -51,9 +51,7 @@ pub fn open_machine(ring: &TokenRing, token: &str, now: Timestamp) -> Option<Id>
 }
 
 fn mac(key: &[u8; 32], body: &[u8]) -> Option<[u8; MAC]> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-    mac.update(body);
-    mac.finalize().into_bytes().first_chunk::<MAC>().copied()
+    hmac(key, body)?.first_chunk::<MAC>().copied()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use super::mac::MacKey;
 use super::sealed::SealKey;
 use crate::clock::Random;
 
@@ -36,6 +37,11 @@ impl RootKey {
     /// A key for one purpose (HKDF-SHA-256, RFC 5869): what one purpose leaks tells nothing of another.
     pub fn derive(&self, purpose: &str) -> SealKey {
         SealKey::new(derive(&self.0, purpose))
+    }
+
+    /// The same, for hashing.
+    pub fn derive_mac(&self, purpose: &str) -> MacKey {
+        MacKey::new(derive(&self.0, purpose))
     }
 
     /// A value that only this root key gives: tells a wrong key from a damaged database.

@@ -78,6 +78,12 @@ pub enum Error {
     /// What was asked for needs a step that was never done.
     #[error("{0}")]
     NotConfigured(String),
+    /// Too many wrong passwords before this one.
+    #[error("too many failed logins: try again in {seconds} s")]
+    Throttled {
+        /// From now.
+        seconds: i64,
+    },
     /// All hashing threads are taken.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
@@ -129,6 +135,7 @@ impl Error {
             Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "unreachable"),
             Self::SlicesFailed(_) => (StatusCode::BAD_GATEWAY, "slices_failed"),
             Self::NotConfigured(_) => (StatusCode::CONFLICT, "not_configured"),
+            Self::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
             Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Store(error) => match error {
                 StoreError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
@@ -151,6 +158,7 @@ impl Error {
             Self::SyncRunning
             | Self::PublisherEditing
             | Self::Locked { .. }
+            | Self::Throttled { .. }
             | Self::Overloaded(_)
             | Self::Unreachable(_) => true,
             Self::Store(error) => matches!(error, StoreError::Busy | StoreError::Unavailable(_)),
@@ -190,6 +198,10 @@ impl ResponseError for Error {
             }
             Self::LoginRefused => {
                 response.insert_header(("www-authenticate", "Bearer"));
+                response.insert_header(("cache-control", "no-store"));
+            }
+            Self::Throttled { seconds } => {
+                response.insert_header(("retry-after", seconds.to_string()));
                 response.insert_header(("cache-control", "no-store"));
             }
             Self::Overloaded(_) | Self::Store(StoreError::Busy | StoreError::Unavailable(_)) => {

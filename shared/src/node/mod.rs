@@ -6,6 +6,7 @@ pub mod contract;
 pub mod error;
 pub mod found;
 pub mod open;
+mod peer;
 pub mod permission;
 pub mod query;
 pub mod reply;
@@ -16,24 +17,29 @@ pub mod service;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Random};
+use crate::crypto::mac::MacKey;
 use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::sealed::SealKey;
 use crate::store::Store;
 use crate::wire::Id;
+use crate::wire::network::Network;
 use crate::wire::server::{Server, ServerRole};
 
 pub use auth::Principal;
 pub use error::Error;
+pub use peer::Peer;
 pub use rings::Rings;
 pub use service::session::Lives;
 
 /// What a node's settings say of credentials.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Policies {
     /// Of people's passwords.
     pub passwords: Policy,
     /// Of people's logins.
     pub sessions: Lives,
+    /// Proxies that are believed whom they were asked by.
+    pub proxies: Vec<Network>,
 }
 
 /// A running node: what every route and command needs. No globals.
@@ -54,6 +60,10 @@ pub struct Node {
     pub passwords: Passwords,
     /// How long logins of people live.
     pub sessions: Lives,
+    /// Hides whose failed logins are counted.
+    pub throttle: MacKey,
+    /// Proxies that are believed whom they were asked by.
+    pub proxies: Vec<Network>,
 }
 
 impl Node {

@@ -104,6 +104,8 @@ pub async fn assemble(
         retries: root_key.derive("sandpiper mint retry v1"),
         passwords: Passwords::new(policies.passwords),
         sessions: policies.sessions,
+        throttle: root_key.derive_mac("sandpiper login throttle v1"),
+        proxies: policies.proxies,
         store,
         clock,
         random,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::node::{Lives, Policies};
+use crate::wire::network::Network;
 
 /// The settings file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct ConfigFile {
     /// Serve plain HTTP off loopback, behind a proxy that ends TLS.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub insecure_http: bool,
+    /// Proxies in front of this server, as networks or addresses: whom they name in X-Forwarded-For is who asks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<Network>,
     /// On a secondary: talk to primaries that are not on this machine by plain HTTP (the Go reference has no TLS).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_http_primaries: bool,
@@ -83,6 +87,7 @@ impl ConfigFile {
         Policies {
             passwords: self.password_policy(),
             sessions: Lives { whole, idle: minutes(self.session_idle_minutes).unwrap_or(whole) },
+            proxies: self.trusted_proxies.clone(),
         }
     }
 
@@ -104,6 +109,7 @@ mod tests {
     fn unknown_and_senseless_settings_are_refused() {
         assert!(ConfigFile::parse("").is_ok());
         assert!(ConfigFile::parse("listen = \"127.0.0.1:1\"").is_ok());
+        assert!(ConfigFile::parse("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").is_ok());
         for text in [
             "lissten = 1",
             "password_cost = 4",
@@ -111,6 +117,7 @@ mod tests {
             "session_minutes = 1",
             "session_idle_minutes = 1000000",
             "tls_cert = \"x\"",
+            "trusted_proxies = [\"10.0.0.1/8\"]",
             "listen = \"x\"",
         ] {
             assert!(ConfigFile::parse(text).is_err(), "{text}");

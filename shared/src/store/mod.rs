@@ -13,6 +13,8 @@ pub mod history;
 pub mod import;
 pub mod keyring;
 pub mod list;
+pub mod login_failure;
+pub mod login_source;
 pub mod metadata;
 mod migrate;
 mod migration;

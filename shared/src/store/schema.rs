@@ -91,6 +91,17 @@ tables! {
         spent_at: SqlTime,
         successor: Nullable<Binary>,
     }
+    login_failures (id) {
+        id: Binary,
+        failures: BigInt,
+        first_at: SqlTime,
+        last_at: SqlTime,
+    }
+    login_sources (user_id, source) {
+        user_id: BigInt,
+        source: Text,
+        last_at: SqlTime,
+    }
     api_keys (key_id) {
         key_id: SqlId,
         company_id: SqlId,
@@ -288,6 +299,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     keyring,
     sessions,
     spent_tokens,
+    login_failures,
+    login_sources,
     api_keys,
     mint_replies,
     slices,

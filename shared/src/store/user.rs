@@ -343,6 +343,17 @@ pub fn set_password(
     Ok(true)
 }
 
+/// Keeps a better hash of the same password, if nobody has set another one since `user` was read.
+///
+/// # Errors
+/// What SQL reports.
+pub fn rehash(conn: &mut Connection, user: &UserRow, new_hash: &str) -> Result<(), StoreError> {
+    diesel::update(users::table.find(user.id).filter(users::password_hash.eq(&user.password_hash)))
+        .set(users::password_hash.eq(new_hash))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Gives the sync user its next name. Its password lives in `api_keys`; what an earlier one was worth ends here.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ pub mod history;
 mod id;
 pub mod keyring;
 pub mod name;
+pub mod network;
 pub mod page;
 pub mod password;
 pub mod patch;

@@ -41,12 +41,13 @@ fn login() -> Vec<Operation> {
             .public("login", (Method::POST, "/login"), "Log in with a password or an api-key")
             .about(
                 "The body names a user with his password, or an api-key; a key that is not empty counts alone. `username` \
-                 may be the user's e-mail address. A refused login has one answer, whatever the cause. The access token \
+                 may be the user's e-mail address. A refused login has one answer, whatever the cause. After a few wrong \
+                 passwords for one name from one address each further one has to wait (429, with Retry-After). The access token \
                  lives 15 minutes, and ends at once when its user, company or key is switched off.",
             )
             .takes_either::<PasswordLogin, KeyLogin>(json!({ "username": "companyadmin", "password": "a long pass phrase" }))
             .answers::<AuthToken>()
-            .refuses(&[401]),
+            .refuses(&[401, 429]),
         LOGIN
             .public("syncLogin", (Method::POST, "/synclogin"), "Log in with an api-key")
             .about("What `POST /login` does with a key, and nothing else.")
@@ -281,7 +282,7 @@ fn users() -> Vec<Operation> {
                 "old_password": "a long pass phrase", "new_password": "another long pass phrase",
                 "new_password_confirm": "another long pass phrase",
             }))
-            .refuses(&[409]),
+            .refuses(&[409, 429]),
         USERS
             .may(
                 Action::ResetPassword,

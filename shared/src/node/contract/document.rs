@@ -232,6 +232,7 @@ fn refusal(status: u16, needs_token: bool) -> utoipa::openapi::Response {
         413 => "The body is too large",
         415 => "The body is not JSON, or has a Content-Encoding",
         422 => "The Idempotency-Key was used for another request",
+        429 => "Too many wrong passwords: try again after as many seconds as Retry-After says",
         502 => "The other server refused, failed or could not be reached",
         503 => "Try again: the database or the server is busy",
         507 => "The server's disk is full: nothing was changed",

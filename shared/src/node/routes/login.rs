@@ -2,18 +2,19 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::node::service::login::{self as service, Peer};
+use crate::node::service::login as service;
 use crate::node::service::refresh as renewal;
-use crate::node::{Error, Node, body, reply};
+use crate::node::{Error, Node, Peer, body, reply};
 use crate::wire::auth::RefreshRequest;
 
 pub(super) async fn login(
     request: HttpRequest,
     payload: web::Payload,
     node: web::Data<Node>,
+    peer: Peer,
 ) -> Result<HttpResponse, Error> {
     let body = body::read(&request, payload, body::SMALL).await?;
-    reply::secret(&request, &service::login(&node, body, peer(&request)).await?)
+    reply::secret(&request, &service::login(&node, body, peer).await?)
 }
 
 /// Seed 002 names it first: the same with a key only.
@@ -21,9 +22,10 @@ pub(super) async fn sync_login(
     request: HttpRequest,
     payload: web::Payload,
     node: web::Data<Node>,
+    peer: Peer,
 ) -> Result<HttpResponse, Error> {
     let body = body::read(&request, payload, body::SMALL).await?;
-    reply::secret(&request, &service::sync_login(&node, body, peer(&request)).await?)
+    reply::secret(&request, &service::sync_login(&node, body, peer).await?)
 }
 
 pub(super) async fn refresh(
@@ -44,14 +46,4 @@ pub(super) async fn exchange(
         return Err(Error::BadRequest("missing refresh_token".to_owned()));
     }
     reply::secret(&request, &renewal::exchange(&node, body.refresh_token).await?)
-}
-
-/// The peer of the connection. Headers that a proxy may add are not trusted.
-fn peer(request: &HttpRequest) -> Peer {
-    const MOST: usize = 200;
-    let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok());
-    Peer {
-        address: request.peer_addr().map(|addr| addr.ip().to_string()),
-        agent: agent.map(|text| text.chars().take(MOST).collect()),
-    }
 }

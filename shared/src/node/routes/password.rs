@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::user::number;
 use crate::node::service::password as service;
-use crate::node::{Error, Node, Principal, body, reply};
+use crate::node::{Error, Node, Peer, Principal, body, reply};
 
 pub(super) async fn change(
     request: HttpRequest,
@@ -12,10 +12,11 @@ pub(super) async fn change(
     payload: web::Payload,
     node: web::Data<Node>,
     who: Principal,
+    peer: Peer,
 ) -> Result<HttpResponse, Error> {
     let id = number(&id)?;
     let body = body::read(&request, payload, body::SMALL).await?;
-    service::change(&node, &who, id, body).await?;
+    service::change(&node, &who, id, body, &peer).await?;
     Ok(reply::done())
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use chrono::Duration;
 
+use super::throttle::Attempt;
 use crate::crypto::api_key::{Credential, is_reference_secret, secret_matches, secret_sha256};
 use crate::crypto::token::{self, Claims};
 use crate::crypto::{Secret, refresh};
 use crate::failpoint::{Failpoint, reach};
 use crate::node::rings::{self, Loaded};
-use crate::node::{Error, Node, auth};
+use crate::node::{Error, Node, Peer, auth};
 use crate::store::api_key::{ApiKeyRow, FoundKey};
 use crate::store::session::SessionRow;
 use crate::store::user::UserRow;
@@ -24,19 +25,10 @@ pub(super) const REFRESH_LIFE: Duration = Duration::hours(24);
 /// `last_used_at` of a key is this coarse, so that a machine login writes nothing most of the time.
 const USE_RECORDED_EVERY: Duration = Duration::seconds(60);
 
-/// Who asks, as far as the connection tells.
-#[derive(Clone, Debug, Default)]
-pub struct Peer {
-    /// IP address.
-    pub address: Option<String>,
-    /// What the client calls itself.
-    pub agent: Option<String>,
-}
-
 /// Logs in with what the body holds; every refusal is the same.
 ///
 /// # Errors
-/// [`Error::BadRequest`] without credentials, [`Error::LoginRefused`], [`Error::Overloaded`].
+/// [`Error::BadRequest`] without credentials, [`Error::LoginRefused`], [`Error::Throttled`], [`Error::Overloaded`].
 pub async fn login(node: &Node, login: Login, peer: Peer) -> Result<AuthToken, Error> {
     if !login.sync_api_key.is_empty() {
         by_api_key(node, &login.sync_api_key, peer).await
@@ -64,26 +56,40 @@ async fn by_password(
     password: Secret,
     peer: Peer,
 ) -> Result<AuthToken, Error> {
-    let found = node
+    let (key, source, now) = (node.throttle.clone(), peer.source(), node.clock.now());
+    let (user, company_active, attempt) = node
         .store
-        .read(move |conn| -> Result<_, StoreError> {
-            let Some(user) = super::user::find_by_login(conn, &username)? else { return Ok(None) };
-            let company = store::company::find(conn, user.company_id)?;
-            Ok(Some((user, company.is_some_and(|company| company.active))))
+        .read(move |conn| -> Result<_, Error> {
+            let user = super::user::find_by_login(conn, &username)?;
+            // As much work for a name that nobody has.
+            let company = store::company::find(conn, user.as_ref().map_or(Id::NIL, |user| user.company_id))?;
+            let attempt = Attempt::begin(conn, &key, &username, user.as_ref(), source, now)?;
+            Ok((user, company.is_some_and(|company| company.active), attempt))
         })
         .await?;
-    let hash = found.as_ref().and_then(|(user, _active)| user.password_hash.clone());
+    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     // Hashed before anything is judged: unknown, wrong and inactive take the same time.
-    let matches = node.passwords.verify(password, hash).await?;
-    match found {
-        Some((user, company_active)) if matches && user.active && company_active => {
-            start_session(node, user, peer).await
+    let matches = node.passwords.verify(attempt.lane(), password.clone(), hash.clone()).await?;
+    match user {
+        Some(user) if matches && user.active && company_active => {
+            let better = match &hash {
+                Some(hash) => node.passwords.upgrade(password, hash, &node.random).await,
+                None => None,
+            };
+            start_session(node, user, better, attempt, peer).await
         }
-        _ => Err(Error::LoginRefused),
+        _ => Err(attempt.fail(node, Error::LoginRefused).await),
     }
 }
 
-async fn start_session(node: &Node, user: UserRow, peer: Peer) -> Result<AuthToken, Error> {
+/// `better_hash` replaces the one that the password was checked against.
+async fn start_session(
+    node: &Node,
+    user: UserRow,
+    better_hash: Option<String>,
+    attempt: Attempt,
+    peer: Peer,
+) -> Result<AuthToken, Error> {
     let now = node.clock.now();
     let refresh_token = refresh::fresh(&node.random);
     let session = SessionRow {
@@ -94,7 +100,7 @@ async fn start_session(node: &Node, user: UserRow, peer: Peer) -> Result<AuthTok
         last_seen_at: now,
         expires_at: now.plus(node.sessions.whole),
         ended_at: None,
-        address: peer.address,
+        address: peer.address.map(|address| address.to_string()),
         agent: peer.agent,
         ended_why: None,
     };
@@ -102,9 +108,13 @@ async fn start_session(node: &Node, user: UserRow, peer: Peer) -> Result<AuthTok
     let (token, expires) = person_token(node, &rings, &user, &session, now)?;
     node.store
         .write(move |conn| -> Result<(), Error> {
+            attempt.succeed(conn, user.id, now)?;
             // Switched off, or given another password, since this one was checked: that must not be undone.
             if !store::user::touch_login(conn, &user, now)? {
                 return Err(Error::LoginRefused);
+            }
+            if let Some(hash) = &better_hash {
+                store::user::rehash(conn, &user, hash)?;
             }
             store::session::forget_expired(conn, session.user_id, now)?;
             Ok(store::session::insert(conn, &session)?)
@@ -123,7 +133,7 @@ async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthTok
     if !live || !secret_is_right(node, &key, &credential.password).await? {
         return Err(Error::LoginRefused);
     }
-    record_use(node, &key, peer.address, now).await?;
+    record_use(node, &key, peer.address.map(|address| address.to_string()), now).await?;
     let (token, expires) = machine_token(node, &rings, &user, &key, now)?;
     let refresh_token = refresh::for_machine(&rings.tokens, key.key_id, now.plus(REFRESH_LIFE))
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
@@ -168,7 +178,7 @@ async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Resul
     // Minted by the reference: bcrypt once, then as fast as ours. Only a secret of its generator's shape, which
     // cannot be guessed, may be kept as a fast hash.
     let Some(bcrypt) = key.legacy_bcrypt.clone() else { return Ok(false) };
-    let matches = node.passwords.verify(secret.clone(), Some(bcrypt.clone())).await?;
+    let matches = node.passwords.verify_machine(secret.clone(), bcrypt.clone()).await?;
     if matches && is_reference_secret(secret) {
         let (key_id, sha256) = (key.key_id, secret_sha256(key.key_id, secret));
         node.store.write(move |conn| store::api_key::upgrade_legacy(conn, key_id, &bcrypt, &sha256)).await?;

@@ -20,5 +20,6 @@ pub mod slice;
 pub mod slice_edit;
 pub mod subscription;
 pub mod tag;
+pub mod throttle;
 pub mod user;
 pub mod version;

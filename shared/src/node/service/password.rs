@@ -1,12 +1,13 @@
 //! Passwords of people: changing one's own, and setting somebody's. Hashing takes long, so it is done outside the
 //! transaction, which then makes sure that nothing has changed since.
 
+use super::throttle::{self, Attempt};
 use super::user::{MISSING, require_weaker_or_self};
 use crate::crypto::Secret;
 use crate::crypto::password::{MIN_CHARS, Rejected};
 use crate::node::body::Rules;
 use crate::node::permission::Action;
-use crate::node::{Error, Node, Principal};
+use crate::node::{Error, Node, Peer, Principal};
 use crate::store::session::Ended;
 use crate::store::user::UserRow;
 use crate::store::{self, Connection};
@@ -18,12 +19,18 @@ use crate::wire::user::Role;
 const MADE_BYTES: usize = 15;
 
 /// Changes a password that the caller knows: his own, or for staff that of somebody who is not stronger. Ends the
-/// user's logins, but for the one that asks.
+/// user's logins, but for the one that asks. Whoever guesses the old one is slowed down as at a login.
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::BadRequest`] for a wrong old or a weak new password, [`Error::Forbidden`],
-/// [`Error::NotFound`], [`Error::Conflict`] for a machine, [`Error::Overloaded`].
-pub async fn change(node: &Node, who: &Principal, id: i64, body: ChangePassword) -> Result<(), Error> {
+/// [`Error::NotFound`], [`Error::Conflict`] for a machine, [`Error::Throttled`], [`Error::Overloaded`].
+pub async fn change(
+    node: &Node,
+    who: &Principal,
+    id: i64,
+    body: ChangePassword,
+    peer: &Peer,
+) -> Result<(), Error> {
     let mut rules = Rules::default();
     for (field, password) in [("OldPassword", &body.old_password), ("NewPassword", &body.new_password)] {
         if rules.required(field, !password.is_empty()) {
@@ -38,8 +45,16 @@ pub async fn change(node: &Node, who: &Principal, id: i64, body: ChangePassword)
     node.permit(who, Action::ChangePassword)?.admits_user(id)?;
     let user = target(node, who, id).await?;
     let wrong = || Error::BadRequest("incorrect old password".to_owned());
-    if !node.passwords.verify(body.old_password, user.password_hash.clone()).await? {
-        return Err(wrong());
+    let (key, source, now) = (node.throttle.clone(), peer.source(), node.clock.now());
+    let (user, attempt) = node
+        .store
+        .read(move |conn| -> Result<_, Error> {
+            let attempt = Attempt::begin(conn, &key, &user.username, Some(&user), source, now)?;
+            Ok((user, attempt))
+        })
+        .await?;
+    if !node.passwords.verify(attempt.lane(), body.old_password, user.password_hash.clone()).await? {
+        return Err(attempt.fail(node, wrong()).await);
     }
     let kept = if who.user_id == id { who.session_id } else { None };
     if set(node, &user, body.new_password, Some(who.clone()), kept).await? {
@@ -122,6 +137,7 @@ async fn set(
 ) -> Result<bool, Error> {
     let hash = hash(node, user, password).await?;
     let (id, old_hash, now) = (user.id, user.password_hash.clone(), node.clock.now());
+    let (user, key) = (user.clone(), node.throttle.clone());
     node.store
         .write(move |conn| {
             if let Some(by) = &by {
@@ -135,6 +151,7 @@ async fn set(
                 store::user::end_tokens(conn, id)?;
             }
             store::session::end_all(conn, id, kept, Ended::PasswordChanged, now)?;
+            throttle::forgive(conn, &key, &user)?;
             Ok(true)
         })
         .await
