@@ -15,6 +15,7 @@ use shared::client::{ClientError, Http};
 use shared::crypto::root_key::{PARTNER_KEYS, RootKey};
 use shared::crypto::sealed::SealKey;
 use shared::node::Node;
+use shared::server::config::ConfigFile;
 use shared::server::serve::{Running, ServeError, ServeOptions};
 
 /// Port of a secondary, as the reference's.
@@ -28,8 +29,27 @@ pub struct Secondary {
     pub vault: SealKey,
     /// Connections to primaries.
     pub http: Http,
+    /// What the operator wants.
+    pub settings: Settings,
+}
+
+/// Settings that only a secondary has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
     /// Talk plain HTTP to primaries on other machines.
     pub allow_http: bool,
+    /// Replace an api-key that is older, at the next sync.
+    pub rotate_every: Option<chrono::Duration>,
+}
+
+impl From<&ConfigFile> for Settings {
+    fn from(config: &ConfigFile) -> Self {
+        let days = config.rotate_every_days;
+        Self {
+            allow_http: config.allow_http_primaries,
+            rotate_every: days.map(|days| chrono::Duration::days(i64::from(days))),
+        }
+    }
 }
 
 impl Secondary {
@@ -37,9 +57,9 @@ impl Secondary {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(node: Node, root_key: &RootKey, allow_http: bool) -> Result<Self, ClientError> {
+    pub fn new(node: Node, root_key: &RootKey, settings: Settings) -> Result<Self, ClientError> {
         let vault = root_key.derive(PARTNER_KEYS);
-        Ok(Self { node: Arc::new(node), vault, http: Http::new()?, allow_http })
+        Ok(Self { node: Arc::new(node), vault, http: Http::new()?, settings })
     }
 }
 

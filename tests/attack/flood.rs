@@ -96,7 +96,7 @@ async fn a_person_logs_in_from_his_usual_place_while_strangers_flood_the_login()
             tokio::spawn(async move {
                 for round in 0.. {
                     // Half of them after the victim himself.
-                    let name = if client % 2 == 0 {
+                    let name = if client.is_multiple_of(2) {
                         "companyadmin".to_owned()
                     } else {
                         format!("nobody-{client}-{round}")

@@ -177,23 +177,9 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
                     },
                 )?;
                 let row = ApiKeyRow {
-                    key_id,
-                    company_id,
-                    user_id: user.id,
-                    generation: 1,
-                    secret_sha256: None,
                     legacy_bcrypt: Some(bcrypt),
-                    state: "active".to_owned(),
-                    created_at: now,
-                    created_by: "imported".to_owned(),
-                    first_used_at: None,
-                    last_used_at: None,
-                    last_used_ip: None,
-                    valid_until: None,
-                    revoked_at: None,
-                    revoked_by: None,
-                    revoked_why: None,
                     seal_key: "r0".to_owned(),
+                    ..ApiKeyRow::new(key_id, (company_id, user.id), 1, "imported", now)
                 };
                 store::api_key::insert(conn, &row)
             })

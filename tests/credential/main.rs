@@ -11,6 +11,7 @@
 )]
 
 mod key;
+mod key_life;
 mod keyring;
 mod login;
 mod outage;

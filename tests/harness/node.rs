@@ -263,17 +263,21 @@ impl TestSecondary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase) -> Self {
-        Self::found(database, None).await
+        Self::start_with(database, None, secondary::Settings::default()).await
     }
 
     /// On `database`, with a server id that somebody recorded.
     pub async fn start_as(database: TestDatabase, id: Id) -> Self {
-        Self::found(database, Some(id)).await
+        Self::start_with(database, Some(id), secondary::Settings::default()).await
     }
 
-    async fn found(database: TestDatabase, id: Option<Id>) -> Self {
+    /// On `database`, with settings and perhaps a server id.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(database: TestDatabase, id: Option<Id>, settings: secondary::Settings) -> Self {
         let (node, root_key) = found_node(&database, ServerRole::Secondary, id, "Retail Parts", None).await;
-        let secondary = Arc::new(Secondary::new(node, &root_key, false).expect("a client"));
+        let secondary = Arc::new(Secondary::new(node, &root_key, settings).expect("a client"));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
         let url = running.url();

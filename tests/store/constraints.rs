@@ -29,23 +29,10 @@ async fn a_company_has_one_name_and_one_sync_user() {
 
 fn key(company_id: Id, user_id: i64, generation: i64, state: &str) -> ApiKeyRow {
     ApiKeyRow {
-        key_id: id(),
-        company_id,
-        user_id,
-        generation,
         secret_sha256: Some(vec![0; 32]),
-        legacy_bcrypt: None,
         state: state.to_owned(),
-        created_at: now(),
-        created_by: "test".to_owned(),
-        first_used_at: None,
-        last_used_at: None,
-        last_used_ip: None,
-        valid_until: None,
-        revoked_at: None,
-        revoked_by: None,
-        revoked_why: None,
         seal_key: "r0".to_owned(),
+        ..ApiKeyRow::new(id(), (company_id, user_id), generation, "test", now())
     }
 }
 

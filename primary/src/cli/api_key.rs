@@ -1,13 +1,16 @@
-//! `apikey mint|list|revoke`.
+//! `apikey mint|list|inspect|revoke`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use shared::cli::{Failure, Global, output};
 use shared::crypto::Secret;
+use shared::node::service::key_life::Terms;
 use shared::node::service::mint::{self, Mint as MintOptions};
 use shared::node::service::{api_key as service, company};
-use shared::wire::api_key::MAX_OVERLAP_SECONDS;
+use shared::wire::api_key::{Format, MAX_EXPIRES_IN_DAYS, MAX_OVERLAP_SECONDS};
+use shared::wire::network::Network;
+use shared::wire::patch::Patch;
 
-use super::{OPERATOR, ROLE};
+use super::{OPERATOR, ROLE, inspect};
 
 /// Api-keys.
 #[derive(Subcommand, Clone, Debug)]
@@ -18,6 +21,12 @@ pub enum ApiKey {
     /// List keys: when they were minted and last used, never the keys themselves
     #[command(after_help = "Example: sandpiper-primary apikey list")]
     List(OptionalCompany),
+    /// Say what an api-key is, without using it: reads it from standard input
+    #[command(
+        after_help = "Example: sandpiper-primary apikey inspect < key.txt\n\nA key that begins with spsk1_ is checked without a data folder. One in hex opens only with the ring that \
+                      sealed it, and what became of a key only its database knows: name the primary's --data-dir."
+    )]
+    Inspect,
     /// End every key of a company at once
     #[command(after_help = "Example: sandpiper-primary apikey revoke --company 'Retail Parts'")]
     Revoke(Company),
@@ -35,6 +44,56 @@ pub struct Mint {
     /// Give the same key again when the command is repeated with the same TEXT within 24 hours
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<Secret>,
+    /// Days until it ends by itself, or "never" [default: as the company's key before]
+    #[arg(long, value_name = "DAYS|never", value_parser = expiry)]
+    expires: Option<Patch<u32>>,
+    /// Network from which it may be used, as 192.0.2.0/24 or 2001:db8::7, or "any"; may be given more than once [default: as
+    /// the company's key before]
+    #[arg(long, value_name = "NETWORK|any")]
+    network: Vec<String>,
+    /// How it is written [default: as the company's key before]
+    #[arg(long, value_enum)]
+    format: Option<KeyFormat>,
+}
+
+/// How a key is written.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum KeyFormat {
+    /// Sealed, as the reference mints them
+    Hex,
+    /// spsk1_…, which scanners for secrets find
+    Token,
+}
+
+fn expiry(text: &str) -> Result<Patch<u32>, String> {
+    if text == "never" {
+        return Ok(Patch::Null);
+    }
+    let days = text.parse().ok().filter(|days| (1..=MAX_EXPIRES_IN_DAYS).contains(days));
+    days.map(Patch::Value).ok_or_else(|| format!("expected 1 to {MAX_EXPIRES_IN_DAYS} days, or never"))
+}
+
+impl Mint {
+    fn terms(&self) -> Result<Terms, Failure> {
+        let networks = match self.network.as_slice() {
+            [] => Patch::Absent,
+            [any] if any == "any" => Patch::Null,
+            given => Patch::Value(
+                given
+                    .iter()
+                    .map(|text| {
+                        text.parse().map_err(|error| Failure::usage(format!("--network {text}: {error}")))
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        let format = match self.format {
+            None => Patch::Absent,
+            Some(KeyFormat::Hex) => Patch::Value(Format::Hex),
+            Some(KeyFormat::Token) => Patch::Value(Format::Token),
+        };
+        Ok(Terms { expires_in_days: self.expires.clone().unwrap_or_default(), networks, format })
+    }
 }
 
 /// A company.
@@ -58,11 +117,17 @@ pub struct OptionalCompany {
 /// # Errors
 /// A sentence and its exit code.
 pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
+    if matches!(command, ApiKey::Inspect) {
+        return inspect::run(global).await;
+    }
     let node = global.open(ROLE).await?.node;
     match command {
-        ApiKey::Mint(Mint { company: Company { company }, overlap, idempotency_key }) => {
+        ApiKey::Inspect => Ok(()),
+        ApiKey::Mint(mint) => {
+            let terms = mint.terms()?;
+            let Mint { company: Company { company }, overlap, idempotency_key, .. } = mint;
             let company = company::find(&node, company).await?;
-            let options = MintOptions { idempotency_key, overlap_seconds: overlap };
+            let options = MintOptions { idempotency_key, overlap_seconds: overlap, terms };
             let key = mint::mint_for(&node, company.id, OPERATOR, options).await?;
             output::print(global.json, &key, || {
                 let before = match key.previous_valid_until {
@@ -71,10 +136,19 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
                         format!("the one before dies when this one logs in, at the latest {until}")
                     }
                 };
-                format!(
-                    "api-key of \"{}\" (generation {}; shown once, {before}):\n  primary_id    {}\n  sync_api_key  {}",
-                    company.name, key.generation, key.primary_id, key.sync_api_key
-                )
+                let mut lines = vec![
+                    format!(
+                        "api-key of \"{}\" (generation {}; shown once, {before}):",
+                        company.name, key.generation
+                    ),
+                    format!("  primary_id    {}", key.primary_id),
+                    format!("  sync_api_key  {}", key.sync_api_key),
+                ];
+                lines.extend(key.expires_at.map(|end| format!("  until         {end}")));
+                if !key.networks.is_empty() {
+                    lines.push(format!("  only from     {}", listed(&key.networks)));
+                }
+                lines.join("\n")
             })
         }
         ApiKey::List(OptionalCompany { company }) => {
@@ -96,11 +170,34 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
                             key.state.clone(),
                             key.created_at.to_string(),
                             time(key.last_used_at),
+                            key.last_used_ip.clone().unwrap_or_default(),
+                            match key.expires_at {
+                                Some(end) if key.ending => format!("{end} (soon)"),
+                                end => time(end),
+                            },
+                            if key.networks.is_empty() {
+                                "anywhere".to_owned()
+                            } else {
+                                listed(&key.networks)
+                            },
                             key.created_by.clone(),
                         ]
                     })
                     .collect();
-                output::table(&["COMPANY", "GENERATION", "STATE", "MINTED", "LAST USED", "BY"], &rows)
+                output::table(
+                    &[
+                        "COMPANY",
+                        "GENERATION",
+                        "STATE",
+                        "MINTED",
+                        "LAST USED",
+                        "FROM",
+                        "ENDS",
+                        "ALLOWED FROM",
+                        "BY",
+                    ],
+                    &rows,
+                )
             })
         }
         ApiKey::Revoke(Company { company }) => {
@@ -116,4 +213,8 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
             )
         }
     }
+}
+
+fn listed(networks: &[Network]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

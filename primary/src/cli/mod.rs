@@ -5,6 +5,7 @@ mod api_key;
 mod company;
 mod folder;
 mod history;
+mod inspect;
 mod receivers;
 mod slice;
 mod subscription;

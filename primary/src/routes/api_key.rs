@@ -13,10 +13,11 @@ pub(super) async fn mint(
     node: web::Data<Node>,
     who: Principal,
 ) -> Result<HttpResponse, Error> {
-    let body: MintRequest = body::read(&request, payload, body::SMALL).await?;
+    let body: MintRequest = body::read_patch(&request, payload, body::SMALL).await?;
     let mint = Mint {
         idempotency_key: idempotency_key(&request)?.map(Into::into),
-        overlap_seconds: body.overlap_seconds,
+        overlap_seconds: body.overlap_seconds.unwrap_or_default(),
+        terms: body.into(),
     };
     reply::secret(&request, &mint::mint(&node, &who, mint).await?)
 }

@@ -134,8 +134,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn open(global: &Global) -> Result<(Arc<Secondary>, shared::server::config::ConfigFile), Failure> {
     let opened = global.open(ROLE).await?;
-    let secondary = Secondary::new(opened.node, &opened.root_key, opened.config.allow_http_primaries)
-        .map_err(Error::from)?;
+    let secondary =
+        Secondary::new(opened.node, &opened.root_key, (&opened.config).into()).map_err(Error::from)?;
     Ok((Arc::new(secondary), opened.config))
 }
 

@@ -23,7 +23,7 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
                 vec![
                     primary.name.clone(),
                     primary.sync_addr.clone(),
-                    if primary.has_api_key { "stored" } else { "none" }.to_owned(),
+                    key(primary),
                     primary.last_run.clone().unwrap_or_else(|| "-".to_owned()),
                     time(primary.last_run_at),
                     primary.last_error.clone().unwrap_or_default(),
@@ -33,4 +33,13 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
             .collect();
         output::table(&["NAME", "ADDRESS", "KEY", "LAST SYNC", "AT", "ERROR", "ID"], &rows)
     })
+}
+
+fn key(primary: &partner::Primary) -> String {
+    match primary.key_expires_at {
+        _ if !primary.has_api_key => "none".to_owned(),
+        None => "stored".to_owned(),
+        Some(end) if primary.key_ending => format!("ends {end}: rotate it"),
+        Some(end) => format!("until {end}"),
+    }
 }

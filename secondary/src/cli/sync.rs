@@ -223,6 +223,7 @@ fn text(report: &Report) -> String {
         };
         lines.push(format!("  {}: {detail}", slice.slice));
     }
+    lines.extend(report.warning.as_ref().map(|warning| format!("  warning: {warning}")));
     lines.join("\n")
 }
 

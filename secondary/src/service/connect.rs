@@ -9,6 +9,7 @@ use shared::store::company::{CompanyRow, name_key};
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
 use shared::wire::api_key::MAX_OVERLAP_SECONDS;
+use shared::wire::auth::KeyLife;
 use shared::wire::connection::{Connect, Connected, Subscribed};
 use shared::wire::server::{Server, ServerRole};
 
@@ -33,7 +34,7 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
         }
     }
     let wanted_name = body.name.as_deref().map(local_name).transpose()?;
-    let mut admin = Client::new(&secondary.http, &body.url, secondary.allow_http)?;
+    let mut admin = Client::new(&secondary.http, &body.url, secondary.settings.allow_http)?;
     admin
         .login(&body.username, &body.password)
         .await
@@ -69,11 +70,11 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
         partner::store_key(secondary, server.server_id, &api_key).await?;
     }
     // Proven where it came from, before anything else is written: whoever answers there gets to see no other key of ours.
-    let mut machine = Client::new(&secondary.http, &body.url, secondary.allow_http)?;
-    machine.login_with_key(&api_key).await?;
+    let mut machine = Client::new(&secondary.http, &body.url, secondary.settings.allow_http)?;
+    let life = machine.login_with_key(&api_key).await?.key_life();
     let company_id = machine.me().await?.company_id;
     let subscriptions = machine.subscriptions().await?;
-    let company = remember(secondary, &server, admin.server(), wanted_name, &api_key).await?;
+    let company = remember(secondary, &server, admin.server(), wanted_name, (&api_key, life)).await?;
     Ok(Connected {
         id: company.id,
         name: company.name,
@@ -190,7 +191,7 @@ async fn remember(
     server: &Server,
     addr: &str,
     wanted_name: Option<String>,
-    api_key: &Secret,
+    (api_key, life): (&Secret, KeyLife),
 ) -> Result<CompanyRow, Error> {
     let now = secondary.node.clock.now();
     let (id, addr, sync2) = (server.server_id, addr.to_owned(), server.speaks_sync_2());
@@ -231,7 +232,7 @@ async fn remember(
                 row
             };
             store::partner::set_candidate(conn, id, &sealed, now)?;
-            store::partner::promote(conn, id, &sealed, now)?;
+            store::partner::promote(conn, id, &sealed, life, now)?;
             // An operator who connects again consents to what the server speaks now (design D15).
             store::partner::set_sync2(conn, id, sync2)?;
             Ok(row)

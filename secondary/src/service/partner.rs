@@ -11,6 +11,7 @@ use shared::store::company::{CompanyRow, name_key};
 use shared::store::list::Selection;
 use shared::store::partner::PartnerRow;
 use shared::store::{self, Connection, StoreError};
+use shared::wire::auth::KeyLife;
 use shared::wire::server::{Server, ServerRole};
 use shared::wire::{Id, Timestamp};
 
@@ -70,6 +71,18 @@ pub struct Session {
     pub client: Client,
     /// Checked to be the primary that was meant.
     pub server: Server,
+    /// Of the key that logged in.
+    pub key_life: KeyLife,
+}
+
+impl Session {
+    /// What to tell about a key that will end soon.
+    pub fn warning(&self, primary: &str, now: Timestamp) -> Option<String> {
+        let end = self.key_life.expires_at.filter(|_end| self.key_life.is_ending(now))?;
+        Some(format!(
+            "the api-key for \"{primary}\" ends {end}: run `sandpiper-secondary rotate \"{primary}\"`"
+        ))
+    }
 }
 
 /// Logs in with the stored key: the candidate first, which a good login proves, then the proven one.
@@ -81,7 +94,7 @@ pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Err
     let (company, partner) = load(secondary, primary_id).await?;
     let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
     let LoggedIn { session, key, refused } = log_in(secondary, &company, stored).await?;
-    prove(secondary, primary_id, key, refused, session.server.speaks_sync_2()).await?;
+    prove(secondary, primary_id, key, refused, &session).await?;
     Ok(session)
 }
 
@@ -119,7 +132,7 @@ async fn log_in(
         )));
     }
     let mut client =
-        Client::new(&secondary.http, addr, secondary.allow_http).map_err(|error| match error {
+        Client::new(&secondary.http, addr, secondary.settings.allow_http).map_err(|error| match error {
             ClientError::Url(text) => Error::NotConfigured(format!("\"{}\": {text}", company.name)),
             other => other.into(),
         })?;
@@ -127,11 +140,12 @@ async fn log_in(
     for key in keys {
         let api_key = open(secondary, company.id, &key)?;
         match client.login_with_key(&api_key).await {
-            Ok(()) => {
+            Ok(token) => {
                 reach(Failpoint::LoginAnswered);
                 let server = client.view_server().await?;
                 refuse_impostor(company, &server)?;
-                return Ok(LoggedIn { session: Session { client, server }, key, refused });
+                let session = Session { client, server, key_life: token.key_life() };
+                return Ok(LoggedIn { session, key, refused });
             }
             Err(error) if is_refused_key(&error) => refused = Some(key),
             Err(error) => return Err(error.into()),
@@ -227,9 +241,11 @@ async fn prove(
     primary_id: Id,
     sealed: Vec<u8>,
     refused: Option<Vec<u8>>,
-    sync2: bool,
+    session: &Session,
 ) -> Result<(), Error> {
     let now = secondary.node.clock.now();
+    let sync2 = session.server.speaks_sync_2();
+    let life = session.key_life;
     if refused.is_some() {
         tracing::warn!(primary = %primary_id, "the stored candidate key is refused there: it is dropped, the proven one stays");
     }
@@ -237,7 +253,7 @@ async fn prove(
         .node
         .store
         .write(move |conn| -> Result<(), StoreError> {
-            store::partner::promote(conn, primary_id, &sealed, now)?;
+            store::partner::promote(conn, primary_id, &sealed, life, now)?;
             if let Some(refused) = refused {
                 store::partner::drop_candidate(conn, primary_id, &refused)?;
             }
@@ -260,6 +276,12 @@ pub struct Primary {
     pub active: bool,
     /// Whether a key is stored.
     pub has_api_key: bool,
+    /// When the key that last logged in was minted.
+    pub key_created_at: Option<Timestamp>,
+    /// When it ends by itself.
+    pub key_expires_at: Option<Timestamp>,
+    /// Whether four fifths of its life are over.
+    pub key_ending: bool,
     /// Last good login there.
     pub last_login_at: Option<Timestamp>,
     /// `success`, `error`, `running` or `interrupted`.
@@ -275,7 +297,7 @@ pub struct Primary {
 /// # Errors
 /// What the store reports.
 pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
-    let own = secondary.node.server_id();
+    let (own, now) = (secondary.node.server_id(), secondary.node.clock.now());
     let mut primaries = secondary
         .node
         .store
@@ -286,12 +308,16 @@ pub async fn list(secondary: &Secondary) -> Result<Vec<Primary>, Error> {
             for company in companies.into_iter().filter(|company| company.id != own) {
                 let partner = store::partner::find(conn, company.id)?;
                 let run = store::sync_run::last(conn, company.id)?;
+                let life = partner.as_ref().map(PartnerRow::key_life).unwrap_or_default();
                 found.push(Primary {
                     id: company.id,
                     name: company.name,
                     sync_addr: company.sync_addr.unwrap_or_default(),
                     active: company.active,
                     has_api_key: partner.as_ref().is_some_and(PartnerRow::has_key),
+                    key_created_at: life.created_at,
+                    key_expires_at: life.expires_at,
+                    key_ending: life.is_ending(now),
                     last_login_at: partner.and_then(|partner| partner.last_login_at),
                     last_run: run.as_ref().map(|run| run.state.clone()),
                     last_run_at: run.as_ref().map(|run| run.started_at),

@@ -36,23 +36,32 @@ pub async fn rotate(secondary: &Secondary, primary_id: Id) -> Result<Rotated, Er
     Ok(Rotated { id: primary_id, name, key_id: minted.key_id, generation: minted.generation })
 }
 
-/// Ends a rotation that a crash or a lost answer cut off, under the lock and fence of a run. What cannot be ended now
-/// waits for the next run: `session` is good until then.
-pub async fn resume(secondary: &Secondary, primary_id: Id, fence: i64, session: Session) -> Session {
+/// Ends a rotation that a crash or a lost answer cut off, or begins one that is due, under the lock and fence of a run.
+/// What cannot be done now waits for the next run: `session` is good until then.
+pub async fn when_due(secondary: &Secondary, primary_id: Id, fence: i64, session: Session) -> Session {
     let turn = Turn { secondary, primary_id, fence };
-    let resumed = match turn.intent().await {
-        Ok(None) => return session,
-        Ok(Some(asked)) => turn.exchange(&session, asked).await,
+    let rotated = match turn.intent().await {
+        Ok(None) if !is_due(secondary, &session) => return session,
+        Ok(asked) => turn.exchange(&session, asked.unwrap_or_else(|| fresh(secondary))).await,
         Err(error) => Err(error),
     };
-    match resumed {
-        Ok((_minted, session)) => session,
+    match rotated {
+        Ok((minted, session)) => {
+            tracing::info!(primary = %primary_id, generation = minted.generation, "the api-key was replaced");
+            session
+        }
         Err(error) => {
             let detail = error.private_text().unwrap_or_else(|| error.to_string());
-            tracing::warn!(primary = %primary_id, error = %detail, "a rotation that was cut off could not be ended");
+            tracing::warn!(primary = %primary_id, error = %detail, "the api-key could not be replaced");
             session
         }
     }
+}
+
+/// Whether the key is older than the settings want. How old one of the reference is, nobody says.
+fn is_due(secondary: &Secondary, session: &Session) -> bool {
+    let due = secondary.settings.rotate_every.zip(session.key_life.created_at);
+    due.is_some_and(|(every, created_at)| created_at.plus(every) <= secondary.node.clock.now())
 }
 
 /// 256 random bits: whoever guessed it could fetch the key with a stolen token.

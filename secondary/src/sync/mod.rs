@@ -64,6 +64,7 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
             return Err(error);
         }
     };
+    let warning = session.warning(&name, secondary.node.clock.now());
     let report = Report {
         run_id: row.id,
         primary_id,
@@ -71,6 +72,7 @@ pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) 
         protocol: if session.server.speaks_sync_2() { "sync-2" } else { "go" },
         duration_ms: millis(start.elapsed()),
         slices,
+        warning,
     };
     record::ended(&secondary, &mut row, &report, start.elapsed()).await?;
     reach(Failpoint::RunRecorded);
@@ -123,7 +125,7 @@ async fn all_slices(
     progress: Progress,
 ) -> Result<Ran, Error> {
     let session = partner::login(secondary, primary_id).await?;
-    let session = rotate::resume(secondary, primary_id, fence, session).await;
+    let session = rotate::when_due(secondary, primary_id, fence, session).await;
     let run = Run {
         secondary: Arc::clone(secondary),
         primary_id,

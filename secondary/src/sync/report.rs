@@ -19,6 +19,9 @@ pub struct Report {
     pub duration_ms: u64,
     /// One per active subscription.
     pub slices: Vec<SliceReport>,
+    /// What an operator should do soon; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// What happened to one slice.

@@ -38,7 +38,7 @@ pub fn password(from_stdin: bool, question: &str, flag: &str) -> Result<Secret, 
     if from_stdin {
         let secret = crate::crypto::read_line(std::io::stdin().lock())?;
         return if secret.is_empty() {
-            Err(Failure::usage(format!("standard input held no password ({flag})")))
+            Err(Failure::usage(format!("standard input held nothing ({flag})")))
         } else {
             Ok(secret)
         };

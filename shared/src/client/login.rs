@@ -23,15 +23,15 @@ impl Client {
         Ok(())
     }
 
-    /// Logs in with an api-key; later calls carry the token.
+    /// Logs in with an api-key; later calls carry the token. The answer says how long the key lives.
     ///
     /// # Errors
     /// As [`login`](Self::login).
-    pub async fn login_with_key(&mut self, api_key: &Secret) -> Result<(), ClientError> {
+    pub async fn login_with_key(&mut self, api_key: &Secret) -> Result<AuthToken, ClientError> {
         let body = KeyLogin { sync_api_key: api_key.expose() };
         let token: AuthToken = self.ask(self.request(Method::POST, "/login").json(&body)).await?;
-        self.token = Some(token.token.into());
-        Ok(())
+        self.token = Some(token.token.as_str().into());
+        Ok(token)
     }
 
     /// Who answers.
@@ -58,7 +58,7 @@ impl Client {
     pub async fn mint(&self, overlap_seconds: u32) -> Result<ApiKey, ClientError> {
         let request = self.request(Method::POST, "/v1/apikey");
         let request =
-            if overlap_seconds > 0 { request.json(&MintRequest { overlap_seconds }) } else { request };
+            if overlap_seconds > 0 { request.json(&with_overlap(overlap_seconds)) } else { request };
         self.ask(request).await
     }
 
@@ -72,7 +72,7 @@ impl Client {
         idempotency_key: &Secret,
         overlap_seconds: u32,
     ) -> Result<ApiKey, ClientError> {
-        let request = self.request(Method::POST, "/v1/apikey").json(&MintRequest { overlap_seconds });
+        let request = self.request(Method::POST, "/v1/apikey").json(&with_overlap(overlap_seconds));
         let mut key = HeaderValue::from_str(idempotency_key.expose())
             .map_err(|error| self.unexpected(error.to_string()))?;
         key.set_sensitive(true);
@@ -83,4 +83,8 @@ impl Client {
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
         self.json_within(request, MAX_SMALL).await
     }
+}
+
+fn with_overlap(overlap_seconds: u32) -> MintRequest {
+    MintRequest { overlap_seconds: Some(overlap_seconds), ..MintRequest::default() }
 }

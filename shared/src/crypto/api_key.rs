@@ -89,6 +89,13 @@ impl Credential {
     }
 }
 
+/// Whether a text could be a sealed key: hex, and long enough for nonce and tag.
+pub fn is_envelope(text: &str) -> bool {
+    let hex = text.trim();
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes());
+    hex.len() <= MAX_HEX && bytes.is_ok_and(|bytes| bytes.len() > 28)
+}
+
 /// The user name of a key.
 pub fn username(key_id: Id) -> String {
     format!("{PREFIX}{key_id}")

@@ -8,6 +8,7 @@ pub mod password;
 pub mod refresh;
 pub mod retry;
 pub mod root_key;
+pub mod scannable_key;
 pub mod sealed;
 mod secret;
 pub mod set_hash;

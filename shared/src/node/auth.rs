@@ -8,11 +8,11 @@ use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 
-use super::{Error, Node, rings};
+use super::{Error, Node, Peer, rings};
 use crate::crypto::api_key;
 use crate::crypto::token::{self, Claims};
+use crate::node::service::key_life::{accepts, admits};
 use crate::node::service::session::SEEN_EVERY;
-use crate::store::api_key::ApiKeyRow;
 use crate::store::{self, Connection, StoreError};
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
@@ -74,7 +74,7 @@ async fn principal(request: &ServiceRequest) -> Result<Principal, Error> {
     for _ in 0..rings::CHANGES {
         let claims =
             token::verify(&rings.tokens, node.server_id(), bearer, now).ok_or(Error::Unauthenticated)?;
-        let (principal, epoch) = live(node, claims, now).await?.ok_or(Error::Unauthenticated)?;
+        let (principal, epoch) = live(node, claims, request, now).await?.ok_or(Error::Unauthenticated)?;
         if epoch <= rings.epoch {
             return Ok(principal);
         }
@@ -85,13 +85,22 @@ async fn principal(request: &ServiceRequest) -> Result<Principal, Error> {
 }
 
 /// The caller behind good claims, if its credential still is good too, and the epoch of the key rings.
-async fn live(node: &Node, claims: Claims, now: Timestamp) -> Result<Option<(Principal, i64)>, Error> {
+async fn live(
+    node: &Node,
+    claims: Claims,
+    request: &ServiceRequest,
+    now: Timestamp,
+) -> Result<Option<(Principal, i64)>, Error> {
     let machine = if claims.sid.is_none() { api_key::key_id(&claims.sub) } else { None };
     let (user, company_active, key_id, epoch) = match (machine, claims.sid) {
         (Some(key_id), _) => {
             let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
             match found {
-                Some(found) if accepts(&found.key, now) && found.key.generation == claims.generation => {
+                Some(found)
+                    if accepts(&found.key, now)
+                        && found.key.generation == claims.generation
+                        && admits(&found.key, &Peer::of(request.request())) =>
+                {
                     (found.user, found.company_active, Some(key_id), found.ring_epoch)
                 }
                 _ => return Ok(None),
@@ -137,10 +146,4 @@ fn note_use(node: &Node, session: Id, now: Timestamp) {
             tracing::debug!(%error, "the use of a session was not noted");
         }
     });
-}
-
-/// Whether a key is good now.
-pub(in crate::node) fn accepts(key: &ApiKeyRow, now: Timestamp) -> bool {
-    let in_time = key.valid_until.is_none_or(|until| now < until);
-    matches!(key.state.as_str(), "active" | "overlap") && in_time
 }

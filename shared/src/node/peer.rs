@@ -23,6 +23,17 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Who sent `request`.
+    pub fn of(request: &HttpRequest) -> Self {
+        let proxies = request.app_data::<web::Data<Node>>().map_or(&[][..], |node| &node.proxies);
+        let connected = request.peer_addr().map(|address| address.ip());
+        let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok());
+        Self {
+            address: connected.map(|address| client_address(address, request.headers(), proxies)),
+            agent: agent.map(|text| text.chars().take(MAX_AGENT).collect()),
+        }
+    }
+
     /// What is taken for one place: an IPv4 address, or the /64 of an IPv6 address, since a single host has all of it.
     pub fn source(&self) -> String {
         match self.address {
@@ -41,13 +52,7 @@ impl FromRequest for Peer {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let proxies = request.app_data::<web::Data<Node>>().map_or(&[][..], |node| &node.proxies);
-        let connected = request.peer_addr().map(|address| address.ip());
-        let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok());
-        ready(Ok(Self {
-            address: connected.map(|address| client_address(address, request.headers(), proxies)),
-            agent: agent.map(|text| text.chars().take(MAX_AGENT).collect()),
-        }))
+        ready(Ok(Self::of(request)))
     }
 }
 

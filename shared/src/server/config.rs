@@ -33,6 +33,9 @@ pub struct ConfigFile {
     /// On a secondary: talk to primaries that are not on this machine by plain HTTP (the Go reference has no TLS).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_http_primaries: bool,
+    /// On a secondary: replace an api-key that is older than so many days, 1 to 3650, at the next sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_every_days: Option<u32>,
     /// bcrypt cost of people's passwords, 10 to 16.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_cost: Option<u32>,
@@ -72,6 +75,9 @@ impl ConfigFile {
         }
         if config.session_idle_minutes.is_some_and(|minutes| !(5..=DAYS_90).contains(&minutes)) {
             return Err(format!("session_idle_minutes must be 5 to {DAYS_90} (90 days)"));
+        }
+        if config.rotate_every_days.is_some_and(|days| !(1..=3_650).contains(&days)) {
+            return Err("rotate_every_days must be 1 to 3650".to_owned());
         }
         if config.tls_cert.is_some() != config.tls_key.is_some() {
             return Err("tls_cert and tls_key belong together: set both or none".to_owned());
@@ -117,6 +123,7 @@ mod tests {
             "session_minutes = 1",
             "session_idle_minutes = 1000000",
             "tls_cert = \"x\"",
+            "rotate_every_days = 0",
             "trusted_proxies = [\"10.0.0.1/8\"]",
             "listen = \"x\"",
         ] {

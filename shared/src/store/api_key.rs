@@ -43,8 +43,48 @@ pub struct ApiKeyRow {
     pub revoked_by: Option<String>,
     /// `superseded` or `revoked`.
     pub revoked_why: Option<String>,
-    /// The ring entry that it is sealed with.
+    /// The ring entry that it is sealed with; empty for one that is not sealed.
     pub seal_key: String,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Networks from which it may be used, with a space between; empty: anywhere.
+    pub networks: String,
+    /// The id in a key that scanners can find; `None` for one that is sealed.
+    pub scan_id: Option<String>,
+}
+
+impl ApiKeyRow {
+    /// An active key without a verifier, sealed by nothing, that lives for ever and may be used from anywhere.
+    pub fn new(
+        key_id: Id,
+        (company_id, user_id): (Id, i64),
+        generation: i64,
+        by: &str,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            key_id,
+            company_id,
+            user_id,
+            generation,
+            secret_sha256: None,
+            legacy_bcrypt: None,
+            state: "active".to_owned(),
+            created_at: now,
+            created_by: by.to_owned(),
+            first_used_at: None,
+            last_used_at: None,
+            last_used_ip: None,
+            valid_until: None,
+            revoked_at: None,
+            revoked_by: None,
+            revoked_why: None,
+            seal_key: String::new(),
+            expires_at: None,
+            networks: String::new(),
+            scan_id: None,
+        }
+    }
 }
 
 /// Adds a key.
@@ -69,21 +109,44 @@ pub struct FoundKey {
     pub ring_epoch: i64,
 }
 
+macro_rules! found {
+    () => {
+        api_keys::table
+            .inner_join(users::table.inner_join(companies::table))
+            .filter(users::deleted_at.is_null())
+            .select((
+                api_keys::all_columns,
+                users::all_columns,
+                companies::active,
+                settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
+            ))
+    };
+}
+
 /// A key with its user and company: the one read behind every request of a machine.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<FoundKey>, StoreError> {
+    Ok(found!().filter(api_keys::key_id.eq(key_id)).first(conn).optional()?)
+}
+
+/// The same by the id in a key that scanners can find.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find_by_scan_id(conn: &mut Connection, scan_id: &str) -> Result<Option<FoundKey>, StoreError> {
+    Ok(found!().filter(api_keys::scan_id.eq(scan_id)).first(conn).optional()?)
+}
+
+/// The newest key of a company, whatever became of it.
+///
+/// # Errors
+/// What SQL reports.
+pub fn newest(conn: &mut Connection, company_id: Id) -> Result<Option<ApiKeyRow>, StoreError> {
     Ok(api_keys::table
-        .inner_join(users::table.inner_join(companies::table))
-        .filter(api_keys::key_id.eq(key_id))
-        .filter(users::deleted_at.is_null())
-        .select((
-            api_keys::all_columns,
-            users::all_columns,
-            companies::active,
-            settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
-        ))
+        .filter(api_keys::company_id.eq(company_id))
+        .order(api_keys::generation.desc())
         .first(conn)
         .optional()?)
 }

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::partners;
 use super::{Connection, StoreError};
+use crate::wire::auth::KeyLife;
 use crate::wire::{Id, Timestamp};
 
 /// A row of `partners`. Keys are encrypted under the root key.
@@ -26,9 +27,18 @@ pub struct PartnerRow {
     pub updated_at: Timestamp,
     /// Idempotency-Key of a rotation under way, written before the primary is asked.
     pub rotation_key: Option<Vec<u8>>,
+    /// When the key that last logged in was minted, as far as the primary says.
+    pub key_created_at: Option<Timestamp>,
+    /// When it ends by itself.
+    pub key_expires_at: Option<Timestamp>,
 }
 
 impl PartnerRow {
+    /// How long the key that last logged in lives.
+    pub fn key_life(&self) -> KeyLife {
+        KeyLife { created_at: self.key_created_at, expires_at: self.key_expires_at }
+    }
+
     /// Whether any key is stored, proven or not.
     pub fn has_key(&self) -> bool {
         self.api_key.is_some() || self.candidate_key.is_some()
@@ -63,6 +73,8 @@ fn ensure(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<(), S
                 last_login_at: None,
                 updated_at: now,
                 rotation_key: None,
+                key_created_at: None,
+                key_expires_at: None,
             })
             .execute(conn)?;
     }
@@ -111,16 +123,28 @@ pub fn drop_candidate(conn: &mut Connection, primary_id: Id, key: &[u8]) -> Resu
     Ok(())
 }
 
-/// Makes `key` the proven one, if it still is the candidate or proven already.
+/// Makes `key` the proven one, if it still is the candidate or proven already, and notes when it was minted and when it
+/// ends.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn promote(conn: &mut Connection, primary_id: Id, key: &[u8], now: Timestamp) -> Result<(), StoreError> {
+pub fn promote(
+    conn: &mut Connection,
+    primary_id: Id,
+    key: &[u8],
+    life: KeyLife,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     diesel::update(partners::table.find(primary_id).filter(partners::candidate_key.eq(key)))
         .set((partners::api_key.eq(key), partners::candidate_key.eq(None::<Vec<u8>>)))
         .execute(conn)?;
     diesel::update(partners::table.find(primary_id))
-        .set((partners::last_login_at.eq(now), partners::updated_at.eq(now)))
+        .set((
+            partners::last_login_at.eq(now),
+            partners::updated_at.eq(now),
+            partners::key_created_at.eq(life.created_at),
+            partners::key_expires_at.eq(life.expires_at),
+        ))
         .execute(conn)?;
     Ok(())
 }

@@ -120,6 +120,9 @@ tables! {
         revoked_by: Nullable<Text>,
         revoked_why: Nullable<Text>,
         seal_key: Text,
+        expires_at: Nullable<SqlTime>,
+        networks: Text,
+        scan_id: Nullable<Text>,
     }
     mint_replies (idempotency_sha256) {
         idempotency_sha256: Binary,
@@ -221,6 +224,8 @@ tables! {
         last_login_at: Nullable<SqlTime>,
         updated_at: SqlTime,
         rotation_key: Nullable<Binary>,
+        key_created_at: Nullable<SqlTime>,
+        key_expires_at: Nullable<SqlTime>,
     }
     receipts (slice_id, company_id) {
         slice_id: SqlId,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::network::Network;
+use super::patch::Patch;
 use super::{Id, Timestamp};
 
 /// A minted api-key. Nothing shows it again.
@@ -10,7 +12,7 @@ use super::{Id, Timestamp};
 pub struct ApiKey {
     /// The id of the primary's own company: the company under which a secondary stores the key.
     pub primary_id: Id,
-    /// The key itself, in hex: a credential.
+    /// The key itself: a credential.
     pub sync_api_key: String,
     /// Tells keys apart: the UUID in the name of the company's machine user. Not sent by the reference.
     #[serde(default)]
@@ -22,18 +24,53 @@ pub struct ApiKey {
     /// reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_valid_until: Option<Timestamp>,
+    /// When it ends by itself; absent: never. Not sent by the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Where it may be used from; absent: anywhere. Not sent by the reference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
 }
 
 /// The longest overlap of two keys: 30 days, so that a receiver which syncs once a month survives a lost reply.
 pub const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 60 * 60;
 
-/// How to mint. Without a body, as with the reference: `overlap_seconds` is 0.
+/// The longest life of a key that has an end.
+pub const MAX_EXPIRES_IN_DAYS: u32 = 3_650;
+/// Most networks of one key.
+pub const MAX_NETWORKS: usize = 32;
+
+/// How to mint. Without a body, as with the reference: `overlap_seconds` is 0, and the rest is as it was for the key before.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct MintRequest {
     /// Seconds that the key before stays good, unless the new one logs in earlier; 0, the default: it dies at once.
     #[serde(default)]
     #[schema(maximum = 2_592_000)]
-    pub overlap_seconds: u32,
+    pub overlap_seconds: Option<u32>,
+    /// Days until it ends by itself; `null`: never; absent: as long as the key before. Not by a machine.
+    #[serde(default, skip_serializing)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 3650)]
+    pub expires_in_days: Patch<u32>,
+    /// Networks from which it may be used; `null` or empty: from anywhere; absent: as the key before. Not by a machine.
+    #[serde(default, skip_serializing)]
+    #[schema(value_type = Option<Vec<Network>>, max_items = 32)]
+    pub networks: Patch<Vec<Network>>,
+    /// How it is written; `null`: in hex; absent: as the key before. Not by a machine.
+    #[serde(default, skip_serializing)]
+    #[schema(value_type = Option<Format>)]
+    pub format: Patch<Format>,
+}
+
+/// How a key is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Sealed, in hex: what the reference mints and reads.
+    #[default]
+    Hex,
+    /// `spsk1_…`: found by scanners for secrets, and checked by them without asking. Servers of the reference store and
+    /// send it as it is.
+    Token,
 }
 
 /// What may be told of an api-key: never the key itself.
@@ -45,8 +82,8 @@ pub struct ApiKeyInfo {
     pub company_id: Id,
     /// Rises by one with each mint of the company.
     pub generation: i64,
-    /// `active`; `overlap`: good until `valid_until` or until the active one logs in; `expired`: an overlap that is over;
-    /// `revoked`.
+    /// `active`; `overlap`: good until `valid_until` or until the active one logs in; `expired`: its time or its overlap is
+    /// over; `revoked`.
     pub state: String,
     /// When it was minted.
     pub created_at: Timestamp,
@@ -64,7 +101,17 @@ pub struct ApiKeyInfo {
     /// When its overlap ends at the latest; absent: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
-    /// When it ended; absent: it has not.
+    /// When it ends by itself; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Whether four fifths of its life are over: it should be replaced.
+    pub ending: bool,
+    /// Where it may be used from; absent: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// How it is written.
+    pub format: Format,
+    /// When it was superseded or revoked; absent: it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
     /// User name of who ended it.

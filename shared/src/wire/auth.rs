@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Timestamp;
 use crate::crypto::Secret;
 
 /// Body of a login: a user name with its password, or an api-key. A non-empty key wins, as in the reference.
@@ -40,7 +41,7 @@ pub struct KeyLogin<'a> {
 }
 
 /// Answer to a login.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
 pub struct AuthToken {
     /// The access token, for the header `Authorization: Bearer`: a JWT that lives 15 minutes.
     pub token: String,
@@ -48,6 +49,37 @@ pub struct AuthToken {
     pub expires: String,
     /// For `GET /refresh/{token}`: 64 hex digits, good for 24 hours.
     pub refresh_token: String,
+    /// After a login with an api-key: when that was minted. Not sent by the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_created_at: Option<Timestamp>,
+    /// When it ends by itself; absent: never. Not sent by the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_expires_at: Option<Timestamp>,
+}
+
+impl AuthToken {
+    /// What it tells of the key that logged in.
+    pub fn key_life(&self) -> KeyLife {
+        KeyLife { created_at: self.key_created_at, expires_at: self.key_expires_at }
+    }
+}
+
+/// How long an api-key lives, as far as its primary says: the reference does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyLife {
+    /// When it was minted.
+    pub created_at: Option<Timestamp>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl KeyLife {
+    /// Whether four fifths of it are over: time to replace the key.
+    pub fn is_ending(self, now: Timestamp) -> bool {
+        self.created_at.zip(self.expires_at).is_some_and(|(created_at, expires_at)| {
+            (now.get() - created_at.get()) * 5 >= (expires_at.get() - created_at.get()) * 4
+        })
+    }
 }
 
 /// Exchanges a refresh token for another one.

@@ -32,18 +32,20 @@ pub(super) async fn refresh(
     request: HttpRequest,
     token: web::Path<String>,
     node: web::Data<Node>,
+    peer: Peer,
 ) -> Result<HttpResponse, Error> {
-    reply::secret(&request, &renewal::renew(&node, &token).await?)
+    reply::secret(&request, &renewal::renew(&node, &token, &peer).await?)
 }
 
 pub(super) async fn exchange(
     request: HttpRequest,
     payload: web::Payload,
     node: web::Data<Node>,
+    peer: Peer,
 ) -> Result<HttpResponse, Error> {
     let body: RefreshRequest = body::read(&request, payload, body::SMALL).await?;
     if body.refresh_token.is_empty() {
         return Err(Error::BadRequest("missing refresh_token".to_owned()));
     }
-    reply::secret(&request, &renewal::exchange(&node, body.refresh_token).await?)
+    reply::secret(&request, &renewal::exchange(&node, body.refresh_token, &peer).await?)
 }

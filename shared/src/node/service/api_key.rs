@@ -1,6 +1,7 @@
 //! Listing and revoking the machine credentials of a company, and what their first login does (design D3).
 
-use crate::node::auth::accepts;
+use super::key_life::{accepts, format_of, is_ending, networks_of};
+use crate::crypto::Secret;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::api_key::ApiKeyRow;
@@ -77,9 +78,22 @@ pub async fn revoke_for(node: &Node, company_id: Id, by: &str) -> Result<usize, 
     Ok(node.store.write(revoke).await?)
 }
 
+/// What may be told of the key that `api_key` is; `None` for any other text. Changes nothing.
+///
+/// # Errors
+/// What the store reports.
+pub async fn inspect(node: &Node, api_key: &Secret) -> Result<Option<ApiKeyInfo>, Error> {
+    let now = node.clock.now();
+    Ok(super::login::identify(node, api_key).await?.map(|row| info(row, now)))
+}
+
 fn info(row: ApiKeyRow, now: Timestamp) -> ApiKeyInfo {
-    let has_expired = row.state == "overlap" && !accepts(&row, now);
+    let has_expired = row.state != "revoked" && !accepts(&row, now);
     ApiKeyInfo {
+        ending: is_ending(&row, now),
+        networks: networks_of(&row),
+        format: format_of(&row),
+        expires_at: row.expires_at,
         key_id: row.key_id,
         company_id: row.company_id,
         generation: row.generation,

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use chrono::Duration;
 
+use super::key_life::{accepts, admits, is_ending};
 use super::throttle::Attempt;
 use crate::crypto::api_key::{Credential, is_reference_secret, secret_matches, secret_sha256};
+use crate::crypto::scannable_key::ScannableKey;
 use crate::crypto::token::{self, Claims};
 use crate::crypto::{Secret, refresh};
 use crate::failpoint::{Failpoint, reach};
 use crate::node::rings::{self, Loaded};
-use crate::node::{Error, Node, Peer, auth};
+use crate::node::{Error, Node, Peer};
 use crate::store::api_key::{ApiKeyRow, FoundKey};
 use crate::store::session::SessionRow;
 use crate::store::user::UserRow;
@@ -120,30 +122,48 @@ async fn start_session(
             Ok(store::session::insert(conn, &session)?)
         })
         .await?;
-    Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
+    Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned(), ..AuthToken::default() })
 }
 
 async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthToken, Error> {
     let now = node.clock.now();
-    let Opened { rings, credential, found } = open(node, api_key).await?;
-    let (Some(credential), Some(FoundKey { key, user, company_active, .. })) = (credential, found) else {
+    let Opened { rings, secret, found } = open(node, api_key).await?;
+    let (Some(secret), Some(FoundKey { key, user, company_active, .. })) = (secret, found) else {
         return Err(Error::LoginRefused);
     };
-    let live = auth::accepts(&key, now) && user.active && company_active;
-    if !live || !secret_is_right(node, &key, &credential.password).await? {
+    let live = accepts(&key, now) && admits(&key, &peer) && user.active && company_active;
+    if !live || !secret_is_right(node, &key, &secret).await? {
         return Err(Error::LoginRefused);
+    }
+    if is_ending(&key, now) {
+        tracing::warn!(company = %key.company_id, expires_at = ?key.expires_at, "an api-key will end soon");
     }
     record_use(node, &key, peer.address.map(|address| address.to_string()), now).await?;
     let (token, expires) = machine_token(node, &rings, &user, &key, now)?;
     let refresh_token = refresh::for_machine(&rings.tokens, key.key_id, now.plus(REFRESH_LIFE))
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
-    Ok(AuthToken { token, expires, refresh_token: refresh_token.expose().to_owned() })
+    Ok(machine_answer(&key, (token, expires), &refresh_token))
+}
+
+/// What a machine is told: with its tokens, how long its key lives.
+pub(super) fn machine_answer(
+    key: &ApiKeyRow,
+    (token, expires): (String, String),
+    refresh_token: &Secret,
+) -> AuthToken {
+    AuthToken {
+        token,
+        expires,
+        refresh_token: refresh_token.expose().to_owned(),
+        key_created_at: Some(key.created_at),
+        key_expires_at: key.expires_at,
+    }
 }
 
 /// What became of an api-key under the newest rings.
 struct Opened {
     rings: Arc<Loaded>,
-    credential: Option<Credential>,
+    secret: Option<Secret>,
     found: Option<FoundKey>,
 }
 
@@ -151,24 +171,45 @@ struct Opened {
 /// good one.
 async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
     let mut rings = node.rings.current();
+    let scannable = ScannableKey::parse(api_key.expose());
     for _ in 0..rings::CHANGES {
         let seals = rings.seals.as_ref();
         let credential = seals
             .and_then(|ring| Credential::open(api_key.expose(), ring.keys()))
             .filter(|credential| credential.primary_id.is_none_or(|id| id == node.server_id()));
         let key_id = credential.as_ref().and_then(Credential::key_id).unwrap_or_else(|| node.random.id());
+        let scan_id = scannable.as_ref().map(|key| key.id.clone());
         let (epoch, found) = node
             .store
             .read(move |conn| -> Result<_, StoreError> {
-                Ok((store::setting::ring_epoch(conn)?, store::api_key::find(conn, key_id)?))
+                let found = match scan_id {
+                    Some(scan_id) => store::api_key::find_by_scan_id(conn, &scan_id)?,
+                    // One that is written in the other way has another secret: that one opens nothing.
+                    None => store::api_key::find(conn, key_id)?.filter(|found| found.key.scan_id.is_none()),
+                };
+                Ok((store::setting::ring_epoch(conn)?, found))
             })
             .await?;
         if epoch <= rings.epoch {
-            return Ok(Opened { rings, credential, found });
+            let secret =
+                scannable.map(|key| key.secret).or_else(|| credential.map(|credential| credential.password));
+            return Ok(Opened { rings, secret, found });
         }
         rings = node.rings.at(&node.store, epoch).await?;
     }
     Err(StoreError::Busy.into())
+}
+
+/// The key that a text is, whatever its state; `None` for any other text.
+pub(super) async fn identify(node: &Node, api_key: &Secret) -> Result<Option<ApiKeyRow>, Error> {
+    let Opened { secret, found, .. } = open(node, api_key).await?;
+    let (Some(secret), Some(FoundKey { key, .. })) = (secret, found) else { return Ok(None) };
+    let is_right = match (&key.secret_sha256, &key.legacy_bcrypt) {
+        (Some(stored), _) => secret_matches(stored, key.key_id, &secret),
+        (None, Some(bcrypt)) => node.passwords.verify_machine(secret, bcrypt.clone()).await?,
+        (None, None) => false,
+    };
+    Ok(is_right.then_some(key))
 }
 
 async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Result<bool, Error> {

@@ -6,12 +6,13 @@
 use chrono::Duration;
 use sha2::{Digest as _, Sha256};
 
+use super::key_life::{self, Settled, Terms, accepts};
 use crate::crypto::Secret;
 use crate::crypto::api_key::{Credential, secret_sha256};
 use crate::crypto::keyring::MAX_SEALS;
 use crate::crypto::retry::Retry;
+use crate::crypto::scannable_key::ScannableKey;
 use crate::failpoint::{Failpoint, reach};
-use crate::node::auth::accepts;
 use crate::node::permission::Action;
 use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, Principal};
@@ -20,7 +21,7 @@ use crate::store::mint_reply::MintReplyRow;
 use crate::store::session::Ended;
 use crate::store::user::{NewUser, login_key};
 use crate::store::{self, Connection, StoreError};
-use crate::wire::api_key::{ApiKey, MAX_OVERLAP_SECONDS};
+use crate::wire::api_key::{ApiKey, Format, MAX_OVERLAP_SECONDS};
 use crate::wire::server::ServerRole;
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
@@ -39,18 +40,24 @@ pub struct Mint {
     pub idempotency_key: Option<Secret>,
     /// Keeps the key before until the new one first logs in, at most this long.
     pub overlap_seconds: u32,
+    /// How long it lives, where it may be used from, and how it is written.
+    pub terms: Terms,
 }
 
 /// Mints a key for the caller's company.
 ///
 /// # Errors
 /// [`Error::WrongServerRole`] on a secondary; [`Error::Forbidden`] for a machine, unless it asks for both an
-/// Idempotency-Key and an overlap, so that no fault can leave it without a key; as [`mint_for`].
+/// Idempotency-Key and an overlap, so that no fault can leave it without a key, and for a machine that would change what
+/// its key may do; as [`mint_for`].
 pub async fn mint(node: &Node, who: &Principal, mint: Mint) -> Result<ApiKey, Error> {
     node.permit(who, Action::MintApiKey)?;
     let is_safe_rotation = mint.idempotency_key.is_some() && mint.overlap_seconds > 0;
     if who.role == Role::Sync && !is_safe_rotation {
         return Err(Error::Forbidden);
+    }
+    if who.role == Role::Sync && mint.terms.are_given() {
+        return Err(Error::ForbiddenMember("expires_in_days, networks and format"));
     }
     let caller = Caller { user_id: who.user_id, key_id: who.key_id };
     let asked = Asked { company_id: who.company_id, caller: Some(caller), by: who.username.clone(), mint };
@@ -60,7 +67,7 @@ pub async fn mint(node: &Node, who: &Principal, mint: Mint) -> Result<ApiKey, Er
 /// Mints a key for `company_id` in the name of `by`, who stands at the server itself.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown company; [`Error::BadRequest`] for an Idempotency-Key or overlap that cannot be;
+/// [`Error::NotFound`] for an unknown company; [`Error::BadRequest`] for an Idempotency-Key, overlap or terms that cannot be;
 /// [`Error::IdempotencyMismatch`]; [`Error::Conflict`] when the key of an earlier request has been used or superseded
 /// since, or the sync user is switched off; what the store reports.
 pub async fn mint_for(node: &Node, company_id: Id, by: &str, mint: Mint) -> Result<ApiKey, Error> {
@@ -116,11 +123,13 @@ async fn attempt(node: &Node, rings: &Loaded, asked: Asked) -> Result<Attempt, E
     let (random, now, server_id) = (node.random.clone(), node.clock.now(), node.server_id());
     let credential = Credential::fresh(server_id, &random);
     let key_id = credential.key_id().ok_or_else(|| Error::Internal("a fresh key has no id".to_owned()))?;
+    let scannable = ScannableKey::fresh(&random);
     let Asked { company_id, caller, by, mint } = asked;
     let caller_id =
         caller.as_ref().map_or_else(|| format!("server {by}"), |caller| caller.user_id.to_string());
     let retry = mint.idempotency_key.as_ref().map(|key| Retry::new(&node.retries, &caller_id, key));
-    let request_sha256 = Sha256::digest(format!("{company_id} {}", mint.overlap_seconds)).to_vec();
+    let request_sha256 =
+        Sha256::digest(format!("{company_id} {} {:?}", mint.overlap_seconds, mint.terms)).to_vec();
     node.store
         .write(move |conn| -> Result<Attempt, Error> {
             if store::setting::hold_rings(conn)? != epoch {
@@ -136,35 +145,42 @@ async fn attempt(node: &Node, rings: &Loaded, asked: Asked) -> Result<Attempt, E
             {
                 return Ok(Attempt::Minted(earlier));
             }
-            if !store::keyring::count_seal(conn, &kid, MAX_SEALS)? {
+            let before = store::api_key::newest(conn, company_id)?;
+            let Settled { expires_at, networks, format } = mint.terms.settle(before.as_ref(), now);
+            if format == Format::Hex && !store::keyring::count_seal(conn, &kid, MAX_SEALS)? {
                 return Ok(Attempt::UsedUp);
             }
             let generation = store::company::next_key_generation(conn, company_id)?;
             let user_id = sync_user(conn, company_id, &credential.username, now)?;
             let previous_valid_until = supersede(conn, company_id, &by, mint.overlap_seconds, now)?;
+            let (secret, seal_key, scan_id, sync_api_key) = match format {
+                Format::Hex => {
+                    let text = credential.seal(&kid, &key, generation, &random);
+                    (credential.password, kid, None, text)
+                }
+                Format::Token => {
+                    let text = scannable.text().expose().to_owned();
+                    (scannable.secret, String::new(), Some(scannable.id), text)
+                }
+            };
             let row = ApiKeyRow {
-                key_id,
-                company_id,
-                user_id,
-                generation,
-                secret_sha256: Some(secret_sha256(key_id, &credential.password).to_vec()),
-                legacy_bcrypt: None,
-                state: "active".to_owned(),
-                created_at: now,
-                created_by: by,
-                first_used_at: None,
-                last_used_at: None,
-                last_used_ip: None,
-                valid_until: None,
-                revoked_at: None,
-                revoked_by: None,
-                revoked_why: None,
-                seal_key: kid.clone(),
+                secret_sha256: Some(secret_sha256(key_id, &secret).to_vec()),
+                seal_key,
+                expires_at,
+                networks,
+                scan_id,
+                ..ApiKeyRow::new(key_id, (company_id, user_id), generation, &by, now)
             };
             store::api_key::insert(conn, &row)?;
-            let sync_api_key = credential.seal(&kid, &key, generation, &random);
-            let minted =
-                ApiKey { primary_id: server_id, sync_api_key, key_id, generation, previous_valid_until };
+            let minted = ApiKey {
+                primary_id: server_id,
+                sync_api_key,
+                key_id,
+                generation,
+                previous_valid_until,
+                expires_at,
+                networks: key_life::networks_of(&row),
+            };
             if let Some(retry) = &retry {
                 keep_answer(conn, retry, request_sha256, &minted, now, &random)?;
             }
@@ -175,6 +191,7 @@ async fn attempt(node: &Node, rings: &Loaded, asked: Asked) -> Result<Attempt, E
 }
 
 fn check(mint: &Mint) -> Result<(), Error> {
+    mint.terms.check()?;
     if mint.overlap_seconds > MAX_OVERLAP_SECONDS {
         return Err(Error::BadRequest(format!(
             "overlap_seconds must be 0 to {MAX_OVERLAP_SECONDS} (30 days)"

@@ -6,6 +6,7 @@ pub mod company;
 pub mod grain;
 pub mod history;
 pub mod import;
+pub mod key_life;
 pub mod keyring;
 pub mod login;
 pub mod mint;

@@ -3,12 +3,13 @@
 
 use chrono::Duration;
 
-use super::login::{machine_token, person_token};
+use super::key_life::{accepts, admits};
+use super::login::{machine_answer, machine_token, person_token};
 use crate::crypto::retry::Retry;
 use crate::crypto::{Secret, refresh};
 use crate::node::rings::Loaded;
-use crate::node::{Error, Lives, Node, auth};
-use crate::store::api_key::FoundKey;
+use crate::node::{Error, Lives, Node, Peer};
+use crate::store::api_key::{ApiKeyRow, FoundKey};
 use crate::store::session::{Ended, FoundSession};
 use crate::store::spent_token::SpentTokenRow;
 use crate::store::{self, Connection, StoreError};
@@ -22,11 +23,11 @@ const RETRY_FOR: Duration = Duration::seconds(30);
 ///
 /// # Errors
 /// [`Error::LoginRefused`] for a token that is unknown, over, spent, or whose login was ended.
-pub async fn renew(node: &Node, token: &str) -> Result<RefreshedToken, Error> {
+pub async fn renew(node: &Node, token: &str, peer: &Peer) -> Result<RefreshedToken, Error> {
     let now = node.clock.now();
     let rings = node.rings.newest(&node.store).await?;
     if let Some(key_id) = refresh::open_machine(&rings.tokens, token, now) {
-        let (token, expires) = of_machine(node, &rings, key_id, now).await?;
+        let (_key, (token, expires)) = of_machine(node, &rings, key_id, peer, now).await?;
         return Ok(RefreshedToken { token, expires });
     }
     let (sha256, sessions) = (refresh::sha256(token), node.sessions);
@@ -57,13 +58,13 @@ pub async fn renew(node: &Node, token: &str) -> Result<RefreshedToken, Error> {
 ///
 /// # Errors
 /// As [`renew`].
-pub async fn exchange(node: &Node, token: Secret) -> Result<AuthToken, Error> {
+pub async fn exchange(node: &Node, token: Secret, peer: &Peer) -> Result<AuthToken, Error> {
     let now = node.clock.now();
     let rings = node.rings.newest(&node.store).await?;
     if let Some(key_id) = refresh::open_machine(&rings.tokens, token.expose(), now) {
         // It is bound to its key and proves nothing that the key does not, so it need not change.
-        let (access, expires) = of_machine(node, &rings, key_id, now).await?;
-        return Ok(AuthToken { token: access, expires, refresh_token: token.expose().to_owned() });
+        let (key, access) = of_machine(node, &rings, key_id, peer, now).await?;
+        return Ok(machine_answer(&key, access, &token));
     }
     let (random, successor) = (node.random.clone(), refresh::fresh(&node.random));
     let (old, new) = (refresh::sha256(token.expose()), refresh::sha256(successor.expose()));
@@ -100,7 +101,12 @@ pub async fn exchange(node: &Node, token: Secret) -> Result<AuthToken, Error> {
         .await?;
     let (found, successor) = exchanged.ok_or(Error::LoginRefused)?;
     let (access, expires) = person_token(node, &rings, &found.user, &found.session, now)?;
-    Ok(AuthToken { token: access, expires, refresh_token: successor.expose().to_owned() })
+    Ok(AuthToken {
+        token: access,
+        expires,
+        refresh_token: successor.expose().to_owned(),
+        ..AuthToken::default()
+    })
 }
 
 fn lower(token: &Secret) -> Secret {
@@ -111,14 +117,16 @@ async fn of_machine(
     node: &Node,
     rings: &Loaded,
     key_id: Id,
+    peer: &Peer,
     now: Timestamp,
-) -> Result<(String, String), Error> {
+) -> Result<(ApiKeyRow, (String, String)), Error> {
     let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
     let FoundKey { key, user, company_active, .. } = found.ok_or(Error::LoginRefused)?;
-    if !(auth::accepts(&key, now) && user.active && company_active) {
+    if !(accepts(&key, now) && admits(&key, peer) && user.active && company_active) {
         return Err(Error::LoginRefused);
     }
-    machine_token(node, rings, &user, &key, now)
+    let token = machine_token(node, rings, &user, &key, now)?;
+    Ok((key, token))
 }
 
 fn is_good(sessions: Lives, found: &FoundSession, now: Timestamp) -> bool {

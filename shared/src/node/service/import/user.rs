@@ -207,24 +207,18 @@ impl Planner<'_> {
             Moment::Never | Moment::Beyond => user.created_at,
         };
         ApiKeyRow {
-            key_id,
-            company_id,
-            user_id,
-            generation,
-            secret_sha256: None,
             legacy_bcrypt: Some(user.password.clone()),
             state: state.to_owned(),
             created_at: self.notes.time_or_zero(Table::ApiKeys, minted_at, || row(user)),
-            created_by: BY.to_owned(),
             first_used_at: used,
             last_used_at: used,
-            last_used_ip: None,
             valid_until: (state == "overlap")
                 .then(|| now.plus(Duration::seconds(i64::from(MAX_OVERLAP_SECONDS)))),
             revoked_at: revoked.then_some(now),
             revoked_by: revoked.then(|| BY.to_owned()),
             revoked_why: revoked.then(|| "revoked".to_owned()),
             seal_key: "r0".to_owned(),
+            ..ApiKeyRow::new(key_id, (company_id, user_id), generation, BY, now)
         }
     }
 
