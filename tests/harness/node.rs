@@ -258,16 +258,22 @@ impl TestSecondary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase) -> Self {
-        Self::found(database, None).await
+        Self::found(database, None, None).await
     }
 
     /// On `database`, with a server id that somebody recorded.
     pub async fn start_as(database: TestDatabase, id: Id) -> Self {
-        Self::found(database, Some(id)).await
+        Self::found(database, Some(id), None).await
     }
 
-    async fn found(database: TestDatabase, id: Option<Id>) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Secondary, id, "Retail Parts", None).await;
+    /// On `database`, with the reference's `APIKEY_SECRET`, which a secondary has no use for, and `JWT_SECRET`.
+    pub async fn start_with(database: TestDatabase, secrets: (&str, &str)) -> Self {
+        Self::found(database, None, Some(secrets)).await
+    }
+
+    async fn found(database: TestDatabase, id: Option<Id>, secrets: Option<(&str, &str)>) -> Self {
+        let (node, root_key) =
+            found_node(&database, ServerRole::Secondary, id, "Retail Parts", secrets).await;
         let secondary = Arc::new(Secondary::new(node, &root_key, false).expect("a client"));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
