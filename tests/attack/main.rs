@@ -26,6 +26,7 @@
 //! | B4 | readers see half a slice | `reader::readers_see…` | 12 |
 //! | B4 | two syncs of one slice collide | `reader::a_run_that_was_overtaken…`; `sync` `isolation::a_second_trigger…` | 14, 15 |
 //! | – | rings that one server turned are old at another; retiring a key cuts partners off | `race` `ring::rings_turn…`; `credential` `keyring`, all | 30 to 32 |
+//! | – | forged, mixed and altered tokens and keys; repeated nonces | `credential` `forged`, `kind`, `tampered`, `random_input`, all | 50 to 69 |
 //! | B11 | a subscription is made anew under another id | `rerun::a_subscription_made_anew…` | 28 |
 
 #![allow(
