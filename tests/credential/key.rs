@@ -6,6 +6,7 @@ use shared::crypto::sealed::SealKey;
 use shared::store;
 use shared::store::api_key::ApiKeyRow;
 use shared::store::user::{NewUser, login_key};
+use shared::wire::Id;
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{TestDatabase, TestPrimary};
 
@@ -137,6 +138,42 @@ async fn machines_and_secondaries_do_not_mint() {
     assert_eq!((refused.status, refused.body["code"].clone()), (403, json!("wrong_server_role")));
 }
 
+/// Takes a key of the reference over, as `import` does.
+pub(super) async fn adopt(primary: &TestPrimary, company_id: Id, credential: &Credential, bcrypt: &str) {
+    let now = primary.node.clock.now();
+    let username = credential.username.clone();
+    let user = NewUser {
+        company_id,
+        username_key: login_key(&username),
+        username,
+        password_hash: None,
+        email: "sync".to_owned(),
+        email_key: None,
+        first_name: "sync".to_owned(),
+        last_name: "sync".to_owned(),
+        phone: String::new(),
+        active: true,
+        role: 200,
+        created_at: now,
+        updated_at: now,
+        display_name: String::new(),
+    };
+    let mut row = ApiKeyRow {
+        legacy_bcrypt: Some(bcrypt.to_owned()),
+        seal_key: "r0".to_owned(),
+        ..ApiKeyRow::new(credential.key_id().unwrap(), (company_id, 0), 1, "imported", now)
+    };
+    primary
+        .node
+        .store
+        .write(move |conn| -> Result<(), store::StoreError> {
+            row.user_id = store::user::insert(conn, &user)?.id;
+            store::api_key::insert(conn, &row)
+        })
+        .await
+        .unwrap();
+}
+
 /// The reference's own key, its own bcrypt hash, and the secret it was sealed with.
 #[tokio::test]
 async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
@@ -151,40 +188,7 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
         let hex = vector["sync_api_key"].as_str().unwrap();
         let credential = Credential::open(hex, [&SealKey::from_base64(secret).unwrap()]).unwrap();
         let key_id = credential.key_id().unwrap();
-        let (bcrypt, username) = (bcrypt.to_owned(), credential.username.clone());
-        let now = primary.node.clock.now();
-        primary
-            .node
-            .store
-            .write(move |conn| -> Result<(), store::StoreError> {
-                let user = store::user::insert(
-                    conn,
-                    &NewUser {
-                        company_id,
-                        username_key: login_key(&username),
-                        username,
-                        password_hash: None,
-                        email: "sync".to_owned(),
-                        email_key: None,
-                        first_name: "sync".to_owned(),
-                        last_name: "sync".to_owned(),
-                        phone: String::new(),
-                        active: true,
-                        role: 200,
-                        created_at: now,
-                        updated_at: now,
-                        display_name: String::new(),
-                    },
-                )?;
-                let row = ApiKeyRow {
-                    legacy_bcrypt: Some(bcrypt),
-                    seal_key: "r0".to_owned(),
-                    ..ApiKeyRow::new(key_id, (company_id, user.id), 1, "imported", now)
-                };
-                store::api_key::insert(conn, &row)
-            })
-            .await
-            .unwrap();
+        adopt(&primary, company_id, &credential, bcrypt).await;
         for text in [hex.to_owned(), hex.to_uppercase()] {
             for member in ["sync-api-key", "sync_api_key", "Sync-Api-Key"] {
                 let body = json!({ "username": "", "password": "", member: text });

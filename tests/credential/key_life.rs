@@ -249,7 +249,7 @@ async fn a_secondary_replaces_a_key_that_is_too_old_for_its_settings_at_the_next
         mint_with(&primary.url, &admin, &json!({ "expires_in_days": 100, "format": "token" })).await;
         let settings =
             secondary::Settings { rotate_every: Some(chrono::Duration::days(30)), ..Default::default() };
-        let receiver = TestSecondary::start_with(second, None, settings).await;
+        let receiver = TestSecondary::start_with(second, settings).await;
         receiver.connect(&primary.url, "companyadmin").await;
         let sync = async || receiver.sync(primary.server_id).await.unwrap().into_result().unwrap();
         sync().await;

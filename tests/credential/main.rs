@@ -10,14 +10,20 @@
     reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
 )]
 
+mod draw;
+mod forge;
+mod forged;
 mod key;
 mod key_life;
 mod keyring;
+mod kind;
 mod login;
 mod outage;
 mod password;
+mod random_input;
 mod rotation;
 mod session;
+mod tampered;
 mod throttle;
 mod token;
 

@@ -263,20 +263,32 @@ impl TestSecondary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase) -> Self {
-        Self::start_with(database, None, secondary::Settings::default()).await
+        Self::found(database, None, None, secondary::Settings::default()).await
     }
 
     /// On `database`, with a server id that somebody recorded.
     pub async fn start_as(database: TestDatabase, id: Id) -> Self {
-        Self::start_with(database, Some(id), secondary::Settings::default()).await
+        Self::found(database, Some(id), None, secondary::Settings::default()).await
     }
 
-    /// On `database`, with settings and perhaps a server id.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub async fn start_with(database: TestDatabase, id: Option<Id>, settings: secondary::Settings) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Secondary, id, "Retail Parts", None).await;
+    /// On `database`, with the reference's `APIKEY_SECRET`, which a secondary has no use for, and `JWT_SECRET`.
+    pub async fn start_with_secrets(database: TestDatabase, secrets: (&str, &str)) -> Self {
+        Self::found(database, None, Some(secrets), secondary::Settings::default()).await
+    }
+
+    /// On `database`, with settings.
+    pub async fn start_with(database: TestDatabase, settings: secondary::Settings) -> Self {
+        Self::found(database, None, None, settings).await
+    }
+
+    async fn found(
+        database: TestDatabase,
+        id: Option<Id>,
+        secrets: Option<(&str, &str)>,
+        settings: secondary::Settings,
+    ) -> Self {
+        let (node, root_key) =
+            found_node(&database, ServerRole::Secondary, id, "Retail Parts", secrets).await;
         let secondary = Arc::new(Secondary::new(node, &root_key, settings).expect("a client"));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");

@@ -110,7 +110,8 @@ async fn live(
             match node.store.read(move |conn| store::session::find(conn, session)).await? {
                 Some(found)
                     if node.sessions.admit(&found.session, now)
-                        && found.user.generation == claims.generation =>
+                        && found.user.generation == claims.generation
+                        && found.user.id.to_string() == claims.sub =>
                 {
                     if now >= found.session.last_seen_at.plus(SEEN_EVERY) {
                         note_use(node, session, now);
