@@ -20,6 +20,7 @@ pub struct Letter {
 pub type Reply = (u16, Vec<u8>);
 
 /// A secondary's request that waits. Dropped, its connection breaks.
+#[derive(Debug)]
 pub struct Held {
     pub letter: Letter,
     pub reply: oneshot::Sender<Reply>,
@@ -51,7 +52,7 @@ impl Gate {
                 async move {
                     let reply = if is_held {
                         let (reply, answered) = oneshot::channel();
-                        caught.send(Held { letter, reply }).ok().expect("a test that listens");
+                        caught.send(Held { letter, reply }).expect("a test that listens");
                         answered.await.ok()
                     } else {
                         Some(send(&http, &upstream, &letter).await)

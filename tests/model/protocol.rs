@@ -20,6 +20,7 @@ pub enum Hands {
 
 /// How large the world is, and what may happen in it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each widens the world by itself")]
 pub struct Protocol {
     pub secondaries: u8,
     pub admins: u8,
@@ -206,7 +207,7 @@ impl State {
         let asked = self.asked();
         let is_taken =
             |one: &Asked| asked.contains(one) || self.primary.replies.iter().any(|reply| reply.asked == *one);
-        (0..).find(|one| !is_taken(one)).unwrap_or_default()
+        (0..=Asked::MAX).find(|one| !is_taken(one)).unwrap_or_default()
     }
 
     /// Drops the turn under way of a secondary.
@@ -505,9 +506,8 @@ fn held(state: &State) -> impl Iterator<Item = (u8, Key)> {
 /// Whose doing it is that `secondary` (or the whole company) holds no good key any more.
 fn excuse(before: &State, action: Action, secondary: Option<u8>) -> Option<Excuse> {
     let by = match action {
-        Action::Revoke => Whose::Staff,
+        Action::Revoke | Action::Unheard(_) => Whose::Staff,
         Action::Serve(party) => by_whose_request(before, before.waits_for(party)?.0)?,
-        Action::Unheard(_) => Whose::Staff,
         Action::ServeStray(at) => by_whose_request(before, before.strays[at].0)?,
         Action::EndOverlap(key) => match before.primary.row(key)?.life {
             Life::Overlap { by: Whose::Secondary(by), .. } if secondary.is_none_or(|own| own == by) => {
