@@ -47,7 +47,7 @@ pub struct Mint {
     /// Days until it ends by itself, or "never" [default: as the company's key before]
     #[arg(long, value_name = "DAYS|never", value_parser = expiry)]
     expires: Option<Patch<u32>>,
-    /// Network from which it may be used, as 192.0.2.0/24 or 2001:db8::7, or "any"; may be given more than once [default: as
+    /// Network from which it may be used, as `192.0.2.0/24` or `2001:db8::7`, or "any"; may be given more than once [default: as
     /// the company's key before]
     #[arg(long, value_name = "NETWORK|any")]
     network: Vec<String>,

@@ -60,7 +60,7 @@ fn text_of(inspected: &Inspected) -> String {
             lines.extend(key.expires_at.map(|end| format!("  until       {end}")));
         }
         None => {
-            lines.push("whether it is good only its primary knows: name that one's --data-dir".to_owned())
+            lines.push("whether it is good only its primary knows: name that one's --data-dir".to_owned());
         }
     }
     lines.join("\n")
