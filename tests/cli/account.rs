@@ -43,7 +43,7 @@ fn logins_are_listed_and_get_a_new_password() {
         }
         run(&["account", "password", "nobody", "--password-stdin"], NEW)
             .fails_with(1, "there is no user \"nobody\"");
-        run(&["account", "password", "admin", "--password-stdin"], "").fails_with(2, "no password");
+        run(&["account", "password", "admin", "--password-stdin"], "").fails_with(2, "held nothing");
         run(&["account", "password", "admin"], "").fails_with(2, "no password");
     }
     // A machine has keys instead.

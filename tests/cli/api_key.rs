@@ -24,7 +24,6 @@ fn a_publisher_limits_a_key_and_finds_out_what_a_text_is() {
         (&["--expires", "soon"], "expected 1 to 3650 days, or never"),
         (&["--network", "127.0.0.1/8"], "write 127.0.0.0/8 for the network"),
         (&["--network", "home"], "not a network"),
-        (&["--format", "jwt"], "hex, token"),
     ] {
         mint(more).fails_with(2, words);
     }

@@ -1,6 +1,7 @@
 //! Guessing passwords is slow, on every server, and locks nobody out.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use diesel::RunQueryDsl as _;
 use futures_util::future::join_all;
@@ -127,9 +128,9 @@ async fn guesses_at_the_same_time_are_not_more_guesses() {
         primary.add_company("Retail Parts", "companyadmin").await;
         let twins = [primary.beside().await, primary.beside().await];
         let urls = [&primary.url, &twins[0].url, &twins[1].url];
-        let mut told = 0;
+        let begun = Instant::now();
         let mut seen = Vec::new();
-        for round in 0..3 {
+        for _round in 0..3 {
             let guesses = join_all((0..30).map(|n| {
                 // The right one is among them, late.
                 let password = if n == 29 { COMPANY_ADMIN_PASSWORD } else { WRONG };
@@ -137,14 +138,15 @@ async fn guesses_at_the_same_time_are_not_more_guesses() {
             }));
             for answer in guesses.await {
                 assert!([200, 401, 429, 503].contains(&answer.status), "{answer:?}");
-                told += usize::from([200, 401].contains(&answer.status));
                 seen.push(answer.status);
             }
-            // A good one ends the count: then there are four again.
-            let good = seen.iter().filter(|status| **status == 200).count();
-            assert!(told <= 4 * (round + 1) + 5 * good, "{seen:?}");
-            assert!(seen.contains(&429), "{seen:?}");
         }
+        // A good one ends the count; and the longer this machine takes, the more waits are over: 1, 2, 4 … seconds.
+        let (good, wrong) =
+            [200, 401].map(|told| seen.iter().filter(|status| **status == told).count()).into();
+        let elapsed = usize::try_from(begun.elapsed().as_secs()).unwrap();
+        let waited = usize::try_from((elapsed + 1).ilog2()).unwrap() + elapsed / 60;
+        assert!(wrong <= (good + 1) * (4 + waited), "{elapsed} s: {seen:?}");
         for twin in twins {
             twin.stop().await;
         }

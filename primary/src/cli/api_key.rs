@@ -45,8 +45,8 @@ pub struct Mint {
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<Secret>,
     /// Days until it ends by itself, or "never" [default: as the company's key before]
-    #[arg(long, value_name = "DAYS|never", value_parser = expiry)]
-    expires: Option<Patch<u32>>,
+    #[arg(long, value_name = "DAYS|never")]
+    expires: Option<String>,
     /// Network from which it may be used, as `192.0.2.0/24` or `2001:db8::7`, or "any"; may be given more than once [default: as
     /// the company's key before]
     #[arg(long, value_name = "NETWORK|any")]
@@ -65,12 +65,14 @@ enum KeyFormat {
     Token,
 }
 
-fn expiry(text: &str) -> Result<Patch<u32>, String> {
+fn expiry(text: &str) -> Result<Patch<u32>, Failure> {
     if text == "never" {
         return Ok(Patch::Null);
     }
     let days = text.parse().ok().filter(|days| (1..=MAX_EXPIRES_IN_DAYS).contains(days));
-    days.map(Patch::Value).ok_or_else(|| format!("expected 1 to {MAX_EXPIRES_IN_DAYS} days, or never"))
+    let wrong =
+        || Failure::usage(format!("--expires {text}: expected 1 to {MAX_EXPIRES_IN_DAYS} days, or never"));
+    days.map(Patch::Value).ok_or_else(wrong)
 }
 
 impl Mint {
@@ -92,7 +94,8 @@ impl Mint {
             Some(KeyFormat::Hex) => Patch::Value(Format::Hex),
             Some(KeyFormat::Token) => Patch::Value(Format::Token),
         };
-        Ok(Terms { expires_in_days: self.expires.clone().unwrap_or_default(), networks, format })
+        let expires_in_days = self.expires.as_deref().map(expiry).transpose()?.unwrap_or_default();
+        Ok(Terms { expires_in_days, networks, format })
     }
 }
 
