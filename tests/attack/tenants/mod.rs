@@ -132,7 +132,7 @@ impl Story {
         let shown = self.shown(other).await;
         let before = self.world.rows().await;
         let mine = &self.world.sides[side];
-        let canaries = Canaries::of(&before, &mine.company, &self.world.sides[other].told, &mine.written);
+        let canaries = Canaries::of(&before, &mine.company, &self.world.sides[other].told);
         assert!(canaries.count() > 100, "{} canaries", canaries.count());
         let company = mine.company.clone();
         for _ in 0..REQUESTS {
@@ -211,7 +211,7 @@ impl Story {
         let answer = send(draft.build(&self.world, side)).await;
         let said = draft.said();
         self.log.push(format!("{draft:?} -> {}", answer.status));
-        let seen = canaries.seen(&answer.text, &said);
+        let seen = canaries.seen(&answer.text, &said, &self.world.sides[side].written);
         assert!(seen.is_empty(), "{seen:?} of others in the answer to {draft:?}:\n{}", answer.text);
         assert!(answer.status < 500, "{draft:?}: {answer:?}");
         let is_good = answer.status < 300;

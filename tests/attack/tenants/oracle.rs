@@ -19,8 +19,8 @@ pub struct Canaries {
 }
 
 impl Canaries {
-    /// For a company: but for what it has written itself.
-    pub fn of(rows: &Rows, company: &str, told_others: &[String], written: &BTreeSet<String>) -> Self {
+    /// For a company.
+    pub fn of(rows: &Rows, company: &str, told_others: &[String]) -> Self {
         // Also what stands in a text of one's own, as an address in a URL.
         let visible: Vec<String> = rows.readable(company, true).flat_map(Row::values).map(normal).collect();
         let visible = visible.join("\n");
@@ -28,7 +28,7 @@ impl Canaries {
         let told = told_others.iter().cloned();
         let mut by_head: HashMap<Vec<u8>, Vec<String>> = HashMap::new();
         for text in hidden.filter(|text| is_telling(text)).chain(told).collect::<BTreeSet<_>>() {
-            if !visible.contains(text.as_str()) && !written.contains(&text) {
+            if !visible.contains(text.as_str()) {
                 by_head.entry(text.as_bytes()[..HEAD].to_vec()).or_default().push(text);
             }
         }
@@ -43,8 +43,8 @@ impl Canaries {
         self.by_head.values().map(Vec::len).sum()
     }
 
-    /// Those in an answer that were not in the request.
-    pub fn seen(&self, answer: &str, request: &str) -> Vec<String> {
+    /// Those in an answer that were not in the request, nor in what the company has written itself.
+    pub fn seen(&self, answer: &str, request: &str, written: &BTreeSet<String>) -> Vec<String> {
         let (answer_texts, request) = (unpacked(answer), unpacked(request));
         let bytes = answer_texts.as_bytes();
         let mut seen = BTreeSet::new();
@@ -55,6 +55,7 @@ impl Canaries {
                 }
             }
         }
+        seen.retain(|text| !written.iter().any(|own| own.contains(text.as_str())));
         let body = answer.split_once("\n\n").map_or("", |(_head, body)| body);
         for line in body.lines() {
             if let Ok(value) = serde_json::from_str::<Value>(line) {
