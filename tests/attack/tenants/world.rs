@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use tests::{TestDatabase, TestPrimary, TestSecondary};
 
 use super::rows::{Rows, normal};
 use crate::Caller;
+
+/// Access tokens live a quarter of an hour, which a long run outlives.
+const RENEWED_AFTER: Duration = Duration::from_mins(5);
 
 /// An answer as it came: status, headers but for those that always differ, and the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Seat {
     pub id: i64,
     pub token: String,
     pub refresh: String,
+    /// When it got its token.
+    since: Instant,
     /// Tokens of logins that are over.
     pub dead: Vec<String>,
 }
@@ -85,7 +91,9 @@ pub struct World {
 
 /// From addresses of their own, so that these tell whose they are.
 fn client(side: usize, mark: &str) -> reqwest::Client {
-    let builder = reqwest::Client::builder().no_proxy().user_agent(format!("{mark} agent"));
+    // Nothing is pooled: on a busy machine a server closes a connection just when it is used again.
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    let builder = builder.user_agent(format!("{mark} agent"));
     if cfg!(target_os = "linux") {
         builder.local_address(std::net::IpAddr::from([127, 0, 0, [211, 212][side]]))
     } else {
@@ -177,6 +185,7 @@ impl World {
                 id: 0,
                 token: String::new(),
                 refresh: String::new(),
+                since: Instant::now(),
                 dead: Vec::new(),
             };
             Side {
@@ -241,7 +250,15 @@ impl World {
     /// Whoever cannot call any more, since his company has ended his login, logs in again; who is gone is made anew.
     pub async fn seat_everybody(&mut self, side: usize) {
         for seat in 0..self.sides[side].seats.len() {
-            if !self.is_alive(side, seat).await {
+            let is_alive = self.is_alive(side, seat).await;
+            if is_alive && self.sides[side].seats[seat].since.elapsed() > RENEWED_AFTER {
+                let token = std::mem::take(&mut self.sides[side].seats[seat].token);
+                let logout = self.request(side, "POST", "/logout").bearer_auth(&token);
+                if send(logout).await.status == 200 {
+                    self.sides[side].seats[seat].dead.push(token);
+                }
+                self.log_in(side, seat).await;
+            } else if !is_alive {
                 self.log_in(side, seat).await;
             }
         }
@@ -285,6 +302,7 @@ impl World {
         self.told(side, &token);
         self.told(side, &refresh);
         let seat = &mut self.sides[side].seats[seat];
+        seat.since = Instant::now();
         let old = std::mem::replace(&mut seat.token, token);
         if !old.is_empty() {
             seat.dead.push(old);
