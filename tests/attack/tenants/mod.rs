@@ -265,6 +265,11 @@ impl Story {
         self.world.told(side, answer["paging"]["next"].as_str().unwrap_or_default());
         if let Some(key) = answer["sync_api_key"].as_str() {
             self.world.sides[side].key = key.to_owned();
+            // Else it would go on with the key before, and end in the other side's turn, with the overlap.
+            let seats = &self.world.sides[side].seats;
+            if let Some(robot) = seats.iter().position(|seat| seat.role == Role::Sync) {
+                self.world.log_in(side, robot).await;
+            }
         }
         if id == "exchangeRefreshToken" && self.world.sides[side].seats[draft.seat].role != Role::Sync {
             let seat = &mut self.world.sides[side].seats[draft.seat];

@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    async fn log_in(&mut self, side: usize, seat: usize) {
+    pub async fn log_in(&mut self, side: usize, seat: usize) {
         let Seat { role, username, .. } = &self.sides[side].seats[seat];
         let (role, username) = (*role, username.clone());
         let with_key = role == Role::Sync && self.role == ServerRole::Primary;
