@@ -167,8 +167,14 @@ impl World {
         };
         for index in 0..2 {
             let company = world.sides[index].company;
-            let names = ["ownuser", "foreignuser"];
-            world.sides[index].user = world.add_user(company, Role::User, names[index]).await;
+            let name = format!("{}-user", world.sides[index].mark);
+            world.sides[index].user = world.add_user(company, Role::User, &name).await;
+            // A login and a key that others must not be shown.
+            Caller::password(&world.url, &name, COMPANY_ADMIN_PASSWORD).await;
+            if role == ServerRole::Primary && index == 1 {
+                let by = world.sides[index].mark;
+                mint_for(&world.primary.node, company, by, Mint::default()).await.unwrap();
+            }
         }
         let own = world.sides[0].company;
         world.add_user(own, Role::CompanyAdmin, "boss").await;
@@ -221,7 +227,7 @@ impl World {
         let (name, password) = match role {
             Role::SuperAdmin | Role::Admin => ("helper", COMPANY_ADMIN_PASSWORD),
             Role::CompanyAdmin => ("boss", COMPANY_ADMIN_PASSWORD),
-            Role::User => ("ownuser", COMPANY_ADMIN_PASSWORD),
+            Role::User => ("ownmark-user", COMPANY_ADMIN_PASSWORD),
             Role::Sync => ("machine", COMPANY_ADMIN_PASSWORD),
         };
         let caller = Caller::password(&self.url, name, password).await;
@@ -237,7 +243,9 @@ impl World {
         let path = own_path(operation.path);
         let user = |id: &str| operation.path.replace("{user_id}", id);
         let body = match operation.id {
-            "login" | "syncLogin" => json!({ "username": "ownuser", "password": COMPANY_ADMIN_PASSWORD }),
+            "login" | "syncLogin" => {
+                json!({ "username": "ownmark-user", "password": COMPANY_ADMIN_PASSWORD })
+            }
             "mintApiKey" | "mintApiKeyAtRoot" => json!({ "overlap_seconds": 60 }),
             "createCompany" => json!({ "name": format!("Company {n}") }),
             "updateCompany" => json!({ "name": format!("Company {n} {}", side.mark) }),

@@ -261,7 +261,7 @@ async fn a_draft_is_the_publishers_and_a_lock_or_an_inactive_subscription_closes
     let id = slice.parse().unwrap();
     let draft = world.primary.add_grain(id, "draft", "unpublished").await;
     for caller in [&world.anna, &world.machine] {
-        assert_eq!(caller.get(&format!("/v1/grains/{draft}")).await.0, 404);
+        assert_eq!(caller.get(&format!("/v1/grains/{draft}")).await.0, 403, "as one that there is not");
         assert!(!caller.get(&format!("/v1/sync/slice/{slice}")).await.1.to_string().contains("unpublished"));
         let wanted = json!({ "version": 2, "ids": [draft] });
         let (status, body) =

@@ -1,30 +1,8 @@
 //! One number that draws a whole run, and a number of its own for each round.
 
-use std::io::Write as _;
-use std::sync::OnceLock;
+use tests::seed::{draw_of, number, seed};
 
-use rand::SeedableRng as _;
-use rand::rngs::Xoshiro256PlusPlus;
-
-/// The generator of a round; named, so that a seed means the same with a later version of the crate.
-pub type Draw = Xoshiro256PlusPlus;
-
-/// Tells something even if the test passes: `eprintln!` would be swallowed then.
-pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_no_number| panic!("{variable} is {text:?}, not a number")))
-}
-
-/// One for the whole process.
-fn seed() -> u64 {
-    static SEED: OnceLock<u64> = OnceLock::new();
-    let fresh = || u64::from_le_bytes(shared::clock::Random::System.bytes());
-    *SEED.get_or_init(|| number("SANDPIPER_TEST_SEED").unwrap_or_else(fresh))
-}
+pub use tests::seed::{Draw, say};
 
 /// The rounds of one test.
 pub struct Rounds {
@@ -65,23 +43,14 @@ impl Rounds {
     }
 
     fn round(&self, number: u32) -> Round {
-        let seed = self.test.bytes().fold(self.seed, |seed, byte| scramble(seed ^ u64::from(byte)));
         Round {
             test: self.test,
             seed: self.seed,
             number,
-            draw: Draw::seed_from_u64(scramble(seed ^ u64::from(number))),
+            draw: draw_of(self.test, number),
             note: String::new(),
         }
     }
-}
-
-/// `SplitMix64`'s mixing step.
-fn scramble(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    value ^ (value >> 31)
 }
 
 /// One kill, and what comes before and after. Says how to repeat it when the test fails in it.

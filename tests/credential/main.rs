@@ -11,6 +11,7 @@
 )]
 
 mod draw;
+mod ends;
 mod forge;
 mod forged;
 mod key;

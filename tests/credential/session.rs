@@ -41,7 +41,8 @@ async fn logout(url: &str, token: &str) -> u16 {
 }
 
 /// As if that much time had passed.
-async fn set(primary: &TestPrimary, sql: &'static str) {
+pub(super) async fn set(primary: &TestPrimary, sql: &str) {
+    let sql = sql.to_owned();
     primary
         .node
         .store

@@ -16,6 +16,7 @@ pub mod liar;
 pub mod node;
 pub mod postgres;
 pub mod sample;
+pub mod seed;
 
 pub use database::TestDatabase;
 pub use node::{ADMIN, Pair, TestPrimary, TestSecondary};

@@ -92,8 +92,9 @@ pub async fn subscriptions(
 
 /// The slice, if the caller's company actively subscribes to it and it is open.
 fn open_slice(conn: &mut Connection, node: &Node, scope: Scope, id: Id) -> Result<SliceRow, Error> {
-    let row = store::slice::find(conn, id)?.ok_or(Error::NotFound("Slice not found."))?;
+    // First: who may not read it does not learn whether it is there.
     scope.admits_slice(conn, id)?;
+    let row = store::slice::find(conn, id)?.ok_or(Error::NotFound("Slice not found."))?;
     if !slice::allows_sync(&row, node.clock.now()) {
         return Err(Error::PublisherEditing);
     }

@@ -263,6 +263,15 @@ impl Scope {
         }
     }
 
+    /// What is answered for a row that is not there: to who reaches just his own, the same as for another's, or ids
+    /// would tell what others have.
+    pub fn unless_own(self, foreign: Error, missing: Error) -> Error {
+        match self {
+            Self::All => missing,
+            Self::Own { .. } => foreign,
+        }
+    }
+
     /// A row of this company.
     ///
     /// # Errors

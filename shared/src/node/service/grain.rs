@@ -158,24 +158,16 @@ pub async fn delete(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
 /// to had: a sync that started with that version still finds it.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`].
+/// [`Error::NoAccessToSlice`], for a company also if there is none; [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> {
     let scope = node.permit(who, Action::ViewGrain)?;
     let (now, who) = (node.clock.now(), who.clone());
     node.store
         .read(move |conn| {
-            let rows = store::grain::kept(conn, id)?;
-            if rows.is_empty() {
-                return Err(MISSING);
-            }
-            let mut denied = false;
-            for row in rows {
+            for row in store::grain::kept(conn, id)? {
                 let Some(view) = store::slice::view(conn, row.slice_id)? else { continue };
                 match scope.admits_slice(conn, row.slice_id) {
-                    Err(Error::NoAccessToSlice) => {
-                        denied = true;
-                        continue;
-                    }
+                    Err(Error::NoAccessToSlice) => continue,
                     other => other?,
                 }
                 if row.added_in > shown_version(&who, &view.0) {
@@ -188,7 +180,8 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> 
                 grain.slice = Some(slice);
                 return Ok(grain);
             }
-            Err(if denied { Error::NoAccessToSlice } else { MISSING })
+            // Whether another company has it, or a draft, is nothing that a company may learn.
+            Err(scope.unless_own(Error::NoAccessToSlice, MISSING))
         })
         .await
 }
@@ -262,8 +255,8 @@ pub async fn list_by_slice(
     let who = who.clone();
     node.store
         .read(move |conn| {
-            let (row, published) = store::slice::view(conn, slice_id)?.ok_or(super::slice::MISSING)?;
             scope.admits_slice(conn, slice_id)?;
+            let (row, published) = store::slice::view(conn, slice_id)?.ok_or(super::slice::MISSING)?;
             let shown = [Shown::of(&who, &row, published.grain_count)];
             page(conn, &shown, &Wanted::of(&list.selection), &list, with_payload)
         })

@@ -117,10 +117,9 @@ pub async fn end(node: &Node, who: &Principal, id: Id) -> Result<(), Error> {
     let (now, by) = (node.clock.now(), who.clone());
     node.store
         .write(move |conn: &mut Connection| -> Result<(), Error> {
-            let Some(found) = store::session::find(conn, id)? else {
-                // Whose it might be, nobody else may learn.
-                return Err(if scope == Scope::All { MISSING } else { Error::Forbidden });
-            };
+            // Whose it might be, nobody else may learn.
+            let found = store::session::find(conn, id)?;
+            let found = found.ok_or_else(|| scope.unless_own(Error::Forbidden, MISSING))?;
             scope.admits_user(found.user.id)?;
             let role = Role::from_number(found.user.role);
             if found.user.id != by.user_id && role.is_some_and(|role| role.number() < by.role.number()) {

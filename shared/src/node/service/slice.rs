@@ -133,8 +133,9 @@ pub(super) fn in_full(
     id: Id,
     now: Timestamp,
 ) -> Result<Slice, Error> {
-    let view = store::slice::view(conn, id)?.ok_or(MISSING)?;
+    // First: who may not read it does not learn whether it is there.
     scope.admits_slice(conn, id)?;
+    let view = store::slice::view(conn, id)?.ok_or(MISSING)?;
     embed(conn, who, scope, view, now)
 }
 
@@ -192,8 +193,8 @@ pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Optio
     let who = who.clone();
     node.store
         .read(move |conn| {
-            let row = store::slice::find(conn, id)?.ok_or(MISSING)?;
             scope.admits_slice(conn, id)?;
+            let row = store::slice::find(conn, id)?.ok_or(MISSING)?;
             let pairs = store::metadata::at(conn, id, shown_version(&who, &row))?;
             let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| MetadataPair { key, value }).collect();
             Ok((!pairs.is_empty()).then_some(pairs))

@@ -101,13 +101,15 @@ fn id_of_pair(slice: Id, company: Id) -> Id {
 /// One subscription with company and slice.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for another company's, [`Error::NotFound`].
+/// [`Error::Forbidden`] for another company's, and for a company also if there is none; [`Error::NotFound`].
 pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Subscription, Error> {
     let scope = node.permit(who, Action::ViewSubscription)?;
     let now = node.clock.now();
     node.store
         .read(move |conn| {
-            let row = store::subscription::find(conn, id)?.ok_or(MISSING)?;
+            // Its id follows from slice and company: a 404 would say who does not subscribe to what.
+            let row = store::subscription::find(conn, id)?;
+            let row = row.ok_or_else(|| scope.unless_own(Error::Forbidden, MISSING))?;
             scope.admits_company(row.company_id)?;
             embed(conn, scope, row, now)
         })

@@ -153,7 +153,7 @@ pub(super) fn forgive(conn: &mut Connection, key: &MacKey, user: &UserRow) -> Re
     store::login_failure::forget(conn, &key.of(&["user", &user.id.to_string()]))
 }
 
-/// As [`forgive`], for who stands at the server itself.
+/// Forgets the failures of an account, for who stands at the server itself.
 ///
 /// # Errors
 /// What the store reports.

@@ -265,7 +265,7 @@ pub async fn delete(node: &Node, who: &Principal, id: i64) -> Result<(), Error> 
     node.store
         .write(move |conn| {
             let Some(UserRow { company_id, .. }) = store::user::find(conn, id)? else {
-                return Err(if scope.company().is_some() { Error::Forbidden } else { MISSING });
+                return Err(scope.unless_own(Error::Forbidden, MISSING));
             };
             scope.admits_company(company_id)?;
             // A mint takes it first, too: no key may be made for a machine that is going.
