@@ -23,8 +23,8 @@ pub struct Rows(pub Vec<Row>);
 /// What requests, sessions and counters write beside what they are about, and what mints count.
 const NOT_COMPARED: [(&str, &str); 2] = [("sessions", "last_seen_at"), ("keyring", "seals")];
 
-/// Counters of whole tables.
-const NOT_ROWS: [&str; 1] = ["row_counts"];
+/// Counters of whole tables, and of wrong passwords, which cannot be told from each other.
+const NOT_ROWS: [&str; 2] = ["row_counts", "login_failures"];
 
 #[derive(QueryableByName)]
 struct Text {
@@ -168,7 +168,7 @@ fn assign(rows: &mut [Row]) {
         let (owner, readers) = match row.table.as_str() {
             "companies" => (get("id"), None),
             "users" | "api_keys" | "activity" | "receipts" | "receivers" => (get("company_id"), None),
-            "sessions" => (of_user(row.get("user_id")), None),
+            "sessions" | "login_sources" => (of_user(row.get("user_id")), None),
             "spent_tokens" => {
                 let user = row.get("session_id").and_then(|session| user_of_session.get(session));
                 (of_user(user.map(String::as_str)), None)
