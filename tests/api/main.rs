@@ -18,6 +18,7 @@ mod list;
 mod ordinary_user;
 mod patch;
 mod permission;
+mod promises;
 mod renewal;
 mod request;
 mod seed_002;
