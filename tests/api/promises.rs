@@ -67,7 +67,11 @@ fn every_test_and_patch_that_a_row_names_exists() {
     for promise in promises() {
         for name in &promise.tests {
             let (target, path) = name.trim_matches('`').split_once(' ').unwrap();
-            assert!(path.ends_with("(documentation)") || exists(target, path), "{}: there is no {name}", promise.id);
+            assert!(
+                path.ends_with("(documentation)") || exists(target, path),
+                "{}: there is no {name}",
+                promise.id
+            );
         }
         for number in &promise.patches {
             assert!(
@@ -82,7 +86,8 @@ fn every_test_and_patch_that_a_row_names_exists() {
 /// Whether a test of that name, or one that begins so, stands in the module's file.
 fn exists(target: &str, path: &str) -> bool {
     let (module, name) = path.rsplit_once("::").unwrap();
-    let folder = if target == "shared" { root().join("shared/src") } else { root().join("tests").join(target) };
+    let folder =
+        if target == "shared" { root().join("shared/src") } else { root().join("tests").join(target) };
     let module = folder.join(module.replace("::", "/"));
     let files = [module.with_extension("rs"), module.join("mod.rs")];
     let wanted = match name.strip_suffix('…') {

@@ -107,6 +107,14 @@ async fn end_lock_sessions(store: &Store) -> usize {
     rows.await.unwrap()
 }
 
+/// Wrong passwords that were counted so far.
+async fn forget_failures(store: &Store) {
+    let forget = |conn: &mut store::Connection| -> Result<usize, StoreError> {
+        Ok(store::on_backend!(conn, |c| diesel::sql_query("DELETE FROM login_failures").execute(c))?)
+    };
+    store.write(forget).await.unwrap();
+}
+
 /// Asks until it is so.
 async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
