@@ -9,7 +9,7 @@ use shared::node::service::keyring;
 use tests::node::COMPANY_ADMIN_PASSWORD as PASSWORD;
 use tests::{ADMIN, TestDatabase, TestPrimary};
 
-use super::session::set;
+use super::sql;
 
 const NEW_PASSWORD: &str = "walnut-comet-fjord-9";
 
@@ -246,7 +246,7 @@ impl Servers {
             }
             Event::IsDemoted => {
                 // By no request: the API changes no role.
-                set(&self.all[at], &format!("UPDATE users SET role = 300 WHERE id = {me}")).await;
+                sql(&self.all[at], format!("UPDATE users SET role = 300 WHERE id = {me}")).await;
                 Value::Null
             }
             Event::CompanyIsSwitchedOff => {

@@ -1,29 +1,15 @@
 //! How long an api-key lives, where it may be used from and how it is written; and who replaces it in time.
 
-use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 use shared::node::Policies;
-use shared::store::{self, StoreError};
 use shared::wire::Timestamp;
 use tests::node::{COMPANY_ADMIN_PASSWORD, quick};
 use tests::{TestDatabase, TestPrimary, TestSecondary};
 
-use super::{Answer, get, key_login, mint, post, send, token_of};
+use super::{Answer, get, key_login, mint, post, send, sql, token_of};
 
 async fn mint_with(url: &str, token: &str, body: &Value) -> Answer {
     send(reqwest::Client::new().post(format!("{url}/v1/apikey")).bearer_auth(token).json(body)).await
-}
-
-async fn sql(primary: &TestPrimary, sql: String) {
-    primary
-        .node
-        .store
-        .write(move |conn| -> Result<(), StoreError> {
-            store::on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
-            Ok(())
-        })
-        .await
-        .unwrap();
 }
 
 /// As if every key had been minted so long ago, with the life that it has.

@@ -28,8 +28,11 @@ mod tampered;
 mod throttle;
 mod token;
 
+use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
+use shared::store::{self, StoreError};
 use shared::wire::Id;
+use tests::TestPrimary;
 
 /// An answer as a client sees it: status, headers and body without what differs from request to request.
 #[derive(Debug, PartialEq)]
@@ -85,4 +88,18 @@ async fn key_login(url: &str, key: &Value) -> Answer {
 
 fn id_of(value: &Value) -> Id {
     value.as_str().unwrap().parse().unwrap()
+}
+
+/// Changes rows as no service would: as if time had passed, or as somebody else had.
+async fn sql(primary: &TestPrimary, sql: impl Into<String>) {
+    let sql = sql.into();
+    primary
+        .node
+        .store
+        .write(move |conn| -> Result<(), StoreError> {
+            store::on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
+            Ok(())
+        })
+        .await
+        .unwrap();
 }

@@ -8,7 +8,7 @@ use shared::wire::Timestamp;
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{ADMIN, TestDatabase, TestPrimary};
 
-use super::{Answer, get, key_login, mint, post, send, token_of};
+use super::{Answer, get, key_login, mint, post, send, sql, token_of};
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
@@ -38,20 +38,6 @@ async fn delete(url: &str, path: &str, token: &str) -> u16 {
 
 async fn logout(url: &str, token: &str) -> u16 {
     send(reqwest::Client::new().post(format!("{url}/logout")).bearer_auth(token)).await.status
-}
-
-/// As if that much time had passed.
-pub(super) async fn set(primary: &TestPrimary, sql: &str) {
-    let sql = sql.to_owned();
-    primary
-        .node
-        .store
-        .write(move |conn| -> Result<(), StoreError> {
-            store::on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
-            Ok(())
-        })
-        .await
-        .unwrap();
 }
 
 #[tokio::test]
@@ -98,7 +84,7 @@ async fn who_lost_the_answer_gets_the_same_successor_while_nobody_used_it() {
         }
         assert_eq!(successor(&twin.url, &a.to_uppercase()).await, b, "hex is hex");
         // Too late.
-        set(&primary, "UPDATE spent_tokens SET spent_at = '2020-01-01T00:00:00.000000Z'").await;
+        sql(&primary, "UPDATE spent_tokens SET spent_at = '2020-01-01T00:00:00.000000Z'").await;
         assert_eq!(exchange(&primary.url, &a).await.status, 401);
         assert_eq!(exchange(&primary.url, &b).await.status, 401, "two have it");
         // The successor was used, by the reference's path.
@@ -195,17 +181,17 @@ async fn a_login_ends_when_its_time_is_over_or_when_nobody_uses_it() {
         let primary = TestPrimary::start_on(database, None).await;
         let url = &primary.url;
         let spare = token_of(url, ADMIN.0, ADMIN.1).await;
-        for sql in [
+        for change in [
             "UPDATE sessions SET expires_at = '2026-01-01T00:00:00.000000Z'",
             "UPDATE sessions SET last_seen_at = '2026-01-01T00:00:00.000000Z'",
         ] {
             let (access, refresh) = login(url, ADMIN.0, ADMIN.1).await;
             let rotated = successor(url, &refresh).await;
-            set(&primary, sql).await;
-            assert_eq!(get(url, "/me", &access).await.status, 401, "{sql}");
-            assert_eq!(get(url, &format!("/refresh/{rotated}"), "").await.status, 401, "{sql}");
-            assert_eq!(exchange(url, &rotated).await.status, 401, "{sql}");
-            assert_eq!(exchange(url, &refresh).await.status, 401, "{sql}");
+            sql(&primary, change).await;
+            assert_eq!(get(url, "/me", &access).await.status, 401, "{change}");
+            assert_eq!(get(url, &format!("/refresh/{rotated}"), "").await.status, 401, "{change}");
+            assert_eq!(exchange(url, &rotated).await.status, 401, "{change}");
+            assert_eq!(exchange(url, &refresh).await.status, 401, "{change}");
         }
         assert_eq!(get(url, "/me", &spare).await.status, 401);
         // What is used is not idle.

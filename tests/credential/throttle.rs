@@ -3,16 +3,15 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use diesel::RunQueryDsl as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::crypto::password::Policy;
 use shared::node::{Policies, service};
-use shared::store::{self, StoreError};
+use shared::store;
 use tests::node::{COMPANY_ADMIN_PASSWORD, quick};
 use tests::{TestDatabase, TestPrimary};
 
-use super::{Answer, get, post, send, token_of};
+use super::{Answer, get, post, send, sql, token_of};
 
 const WRONG: &str = "wrong-password";
 
@@ -40,18 +39,6 @@ async fn statuses(url: &str, username: &str, password: &str, tries: usize) -> Ve
         statuses.push(login(url, username, password).await.status);
     }
     statuses
-}
-
-async fn sql(primary: &TestPrimary, sql: String) {
-    primary
-        .node
-        .store
-        .write(move |conn| -> Result<(), StoreError> {
-            store::on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
-            Ok(())
-        })
-        .await
-        .unwrap();
 }
 
 /// As if many more had failed: the wait is a minute, which no slow machine outlasts.
