@@ -110,11 +110,12 @@ async fn start_session(
     let (token, expires) = person_token(node, &rings, &user, &session, now)?;
     node.store
         .write(move |conn| -> Result<(), Error> {
-            attempt.succeed(conn, user.id, now)?;
             // Switched off, or given another password, since this one was checked: that must not be undone.
             if !store::user::touch_login(conn, &user, now)? {
                 return Err(Error::LoginRefused);
             }
+            // After the user's row: what refers to it takes a lock on it that a removal would wait for, and we for that.
+            attempt.succeed(conn, user.id, now)?;
             if let Some(hash) = &better_hash {
                 store::user::rehash(conn, &user, hash)?;
             }
