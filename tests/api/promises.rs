@@ -1,4 +1,5 @@
-//! `docs/security.md`: every item has its row, and every row names tests and patches that there are.
+//! `docs/security.md`: every item has its row, and every row names tests and patches that there are. The patches still fit
+//! the code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,29 @@ fn every_test_and_patch_that_a_row_names_exists() {
                 promise.id
             );
         }
+    }
+}
+
+/// A patch that fits no more shows nothing, and nobody would notice before the whole script is run.
+#[test]
+fn every_patch_takes_out_lines_that_are_there() {
+    for entry in fs::read_dir(root().join("tests/attack/protections")).unwrap() {
+        let path = entry.unwrap().path();
+        let (mut file, mut taken_out) = (String::new(), Vec::new());
+        let mut blocks = 0;
+        let patch = fs::read_to_string(&path).unwrap();
+        for line in patch.lines().chain([""]) {
+            if let Some(name) = line.strip_prefix("--- a/") {
+                file = fs::read_to_string(root().join(name)).unwrap();
+            } else if let Some(line) = line.strip_prefix('-') {
+                taken_out.push(line);
+            } else if !taken_out.is_empty() {
+                let block = format!("{}\n", taken_out.join("\n"));
+                assert!(file.contains(&block), "{}: there is no\n{block}", path.display());
+                (blocks, taken_out) = (blocks + 1, Vec::new());
+            }
+        }
+        assert!(blocks > 0 || patch.contains("\n+"), "{}: it changes nothing", path.display());
     }
 }
 
