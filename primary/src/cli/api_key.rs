@@ -120,14 +120,11 @@ pub struct OptionalCompany {
 /// # Errors
 /// A sentence and its exit code.
 pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
-    if matches!(command, ApiKey::Inspect) {
-        return inspect::run(global).await;
-    }
-    let node = global.open(ROLE).await?.node;
     match command {
-        ApiKey::Inspect => Ok(()),
+        ApiKey::Inspect => inspect::run(global).await,
         ApiKey::Mint(mint) => {
             let terms = mint.terms()?;
+            let node = global.open(ROLE).await?.node;
             let Mint { company: Company { company }, overlap, idempotency_key, .. } = mint;
             let company = company::find(&node, company).await?;
             let options = MintOptions { idempotency_key, overlap_seconds: overlap, terms };
@@ -155,6 +152,7 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
             })
         }
         ApiKey::List(OptionalCompany { company }) => {
+            let node = global.open(ROLE).await?.node;
             let company = match company {
                 Some(company) => Some(company::find(&node, company).await?.id),
                 None => None,
@@ -204,6 +202,7 @@ pub async fn run(global: &Global, command: ApiKey) -> Result<(), Failure> {
             })
         }
         ApiKey::Revoke(Company { company }) => {
+            let node = global.open(ROLE).await?.node;
             let company = company::find(&node, company).await?;
             let ended = service::revoke_for(&node, company.id, OPERATOR).await?;
             output::print(

@@ -26,7 +26,7 @@ struct Inspected {
 /// # Errors
 /// Failed (1) for what is no api-key, or none of the named primary.
 pub(super) async fn run(global: &Global) -> Result<(), Failure> {
-    let text = prompt::password(!prompt::can_ask(), "api-key", "on standard input")?;
+    let text = prompt::password(!prompt::can_ask(), "api-key", "inspect < FILE")?;
     let scannable = ScannableKey::parse(text.expose());
     if scannable.is_none() && !is_envelope(text.expose()) {
         return Err(Failure::failed(

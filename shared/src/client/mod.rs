@@ -77,7 +77,7 @@ impl From<ClientError> for crate::node::Error {
         match error {
             ClientError::Url(text) => Self::BadRequest(text),
             ClientError::PlainHttp(_) => Self::NotConfigured(error.to_string()),
-            // Or it is there, and says that it will be well again.
+            // Not there, or there and saying that it will be well again.
             ClientError::Unreachable { .. }
             | ClientError::Refused {
                 status: StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS,

@@ -1,5 +1,6 @@
-//! What lets a caller fetch the answer to his mint once more, and nobody else (design D3): the database keeps a hash of
-//! his Idempotency-Key, and the answer encrypted under a key that takes that Idempotency-Key to derive.
+//! What lets a caller fetch an answer once more, and nobody else: the database keeps a hash of what he asked with, and the
+//! answer encrypted under a key that takes that to derive. For a mint it is his Idempotency-Key (design D3), for a refresh
+//! the token that he exchanged (security R3).
 
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
@@ -9,7 +10,7 @@ use super::Secret;
 use super::sealed::SealKey;
 use crate::clock::Random;
 
-/// One caller's Idempotency-Key.
+/// What one caller asked with.
 pub struct Retry {
     sha256: [u8; 32],
     key: SealKey,

@@ -1,14 +1,12 @@
 //! An api-key that scanners find when it lies where it should not: `spsk1_<id>_<secret><checksum>`, the shape that code
-//! hosts look for (prefix, then base62, checked without asking anybody). The checksum says that a text is such a key,
-//! not that it is good.
+//! hosts look for (prefix, then base62, checked without asking anybody), as `\bspsk1_[0-9A-Za-z]{8}_[0-9A-Za-z]{49}\b`. The
+//! checksum says that a text is such a key, not that it is good.
 
 use super::Secret;
 use crate::clock::Random;
 
 /// What every one of them begins with.
-pub const PREFIX: &str = "spsk1_";
-/// How a scanner finds them; the checksum then tells them from anything that only looks alike.
-pub const PATTERN: &str = r"\bspsk1_[0-9A-Za-z]{8}_[0-9A-Za-z]{49}\b";
+const PREFIX: &str = "spsk1_";
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const ID: usize = 8;
@@ -84,7 +82,7 @@ fn base62(bytes: &[u8], digits: usize) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{PATTERN, Random, ScannableKey, base62};
+    use super::{Random, ScannableKey, base62};
 
     #[test]
     fn numbers_are_written_whole() {
@@ -97,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn one_has_the_shape_that_its_pattern_says() {
+    fn one_has_the_shape_that_scanners_look_for() {
         let key = ScannableKey::fresh(&Random::System).text();
         let text = key.expose();
         assert_eq!(text.len(), 64);
         assert!(text.starts_with("spsk1_") && text.as_bytes()[14] == b'_');
-        assert!(PATTERN.contains("{8}_") && PATTERN.contains("{49}"));
+        assert!(text[6..14].bytes().all(|c| c.is_ascii_alphanumeric()));
         assert!(text[15..].bytes().all(|c| c.is_ascii_alphanumeric()));
     }
 

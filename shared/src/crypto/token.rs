@@ -12,8 +12,8 @@ use crate::wire::{Id, Timestamp};
 const LEEWAY: i64 = 30;
 /// Longer ones were not made here.
 const MAX_BYTES: usize = 4096;
-/// Nor such as live longer, in seconds.
-const MAX_LIFE: i64 = 15 * 60;
+/// Life of an access token, in seconds: none that lives longer was made here, either.
+pub const LIFE: i64 = 15 * 60;
 
 /// The claims of an access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ pub fn verify(ring: &TokenRing, server_id: Id, token: &str, now: Timestamp) -> O
     let is_alive = now.unix() < claims.exp.saturating_add(LEEWAY)
         && claims.iat <= latest_start
         && nbf <= latest_start
-        && (0..=MAX_LIFE).contains(&life);
+        && (0..=LIFE).contains(&life);
     is_alive.then_some(claims)
 }
 

@@ -99,7 +99,7 @@ async fn live(
                 Some(found)
                     if accepts(&found.key, now)
                         && found.key.generation == claims.generation
-                        && admits(&found.key, &Peer::of(request.request())) =>
+                        && admits(&found.key, || Peer::of(request.request()).address) =>
                 {
                     (found.user, found.company_active, Some(key_id), found.ring_epoch)
                 }

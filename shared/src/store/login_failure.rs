@@ -38,7 +38,10 @@ pub fn find_for_update(
     now: Timestamp,
 ) -> Result<Option<FailuresRow>, StoreError> {
     let empty = FailuresRow { id: id.to_vec(), failures: 0, first_at: now, last_at: now };
-    on_conflict_do_nothing(conn, &empty)?;
+    super::on_backend!(&mut *conn, |c| diesel::insert_into(login_failures::table)
+        .values(&empty)
+        .on_conflict_do_nothing()
+        .execute(c))?;
     match conn {
         // BEGIN IMMEDIATE has locked out every other writer.
         Connection::Sqlite(conn) => Ok(login_failures::table.find(id).first(conn).optional()?),
@@ -46,14 +49,6 @@ pub fn find_for_update(
             Ok(login_failures::table.find(id).for_update().first(conn).optional()?)
         }
     }
-}
-
-fn on_conflict_do_nothing(conn: &mut Connection, row: &FailuresRow) -> Result<(), StoreError> {
-    super::on_backend!(conn, |c| diesel::insert_into(login_failures::table)
-        .values(row)
-        .on_conflict_do_nothing()
-        .execute(c))?;
-    Ok(())
 }
 
 /// Writes what was counted.
@@ -83,12 +78,12 @@ pub fn forget(conn: &mut Connection, id: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes at most `most` of the counts that began before `before`; returns how many. Rows that others are counting in
-/// stay for another time: nobody waits for this.
+/// Removes at most `most` of the counts that began before `before`. Rows that others are counting in stay for another time:
+/// nobody waits for this.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn forget_before(conn: &mut Connection, before: Timestamp, most: i64) -> Result<usize, StoreError> {
+pub fn forget_before(conn: &mut Connection, before: Timestamp, most: i64) -> Result<(), StoreError> {
     let old = login_failures::table
         .filter(login_failures::first_at.lt(before))
         .select(login_failures::id)
@@ -97,5 +92,6 @@ pub fn forget_before(conn: &mut Connection, before: Timestamp, most: i64) -> Res
         Connection::Sqlite(conn) => old.load(conn)?,
         Connection::Postgres(conn) => old.for_update().skip_locked().load(conn)?,
     };
-    Ok(diesel::delete(login_failures::table.filter(login_failures::id.eq_any(ids))).execute(conn)?)
+    diesel::delete(login_failures::table.filter(login_failures::id.eq_any(ids))).execute(conn)?;
+    Ok(())
 }

@@ -168,7 +168,7 @@ pub fn end(conn: &mut Connection, id: Id, why: Ended, now: Timestamp) -> Result<
     Ok(ended == 1)
 }
 
-/// Ends every session of a user, but for `kept` if there is one; returns how many.
+/// Ends every session of a user, but for `kept` if there is one.
 ///
 /// # Errors
 /// What SQL reports.
@@ -178,8 +178,8 @@ pub fn end_all(
     kept: Option<Id>,
     why: Ended,
     now: Timestamp,
-) -> Result<usize, StoreError> {
-    let ended = diesel::update(
+) -> Result<(), StoreError> {
+    diesel::update(
         sessions::table
             .filter(sessions::user_id.eq(user_id))
             .filter(sessions::ended_at.is_null())
@@ -187,7 +187,7 @@ pub fn end_all(
     )
     .set((sessions::ended_at.eq(now), sessions::ended_why.eq(why.as_str())))
     .execute(conn)?;
-    Ok(ended)
+    Ok(())
 }
 
 /// Removes the sessions of a user whose time is over.

@@ -47,7 +47,7 @@ pub struct AuthToken {
     pub token: String,
     /// When the token ends.
     pub expires: String,
-    /// For `GET /refresh/{token}`: 64 hex digits, good for 24 hours.
+    /// For `POST /refresh` and `GET /refresh/{token}`: 64 hex digits, good as long as the login.
     pub refresh_token: String,
     /// After a login with an api-key: when that was minted. Not sent by the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]

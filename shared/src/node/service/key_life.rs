@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use chrono::Duration;
 
-use crate::node::{Error, Peer};
+use crate::node::Error;
 use crate::store::api_key::ApiKeyRow;
 use crate::wire::Timestamp;
 use crate::wire::api_key::{Format, MAX_EXPIRES_IN_DAYS, MAX_NETWORKS, MintRequest};
@@ -87,17 +87,11 @@ pub(in crate::node) fn accepts(key: &ApiKeyRow, now: Timestamp) -> bool {
         && is_before(key.expires_at)
 }
 
-/// Whether a key may be used from there. One that may be used from anywhere does not ask where that is.
-pub(in crate::node) fn admits(key: &ApiKeyRow, peer: &Peer) -> bool {
-    key.networks.is_empty() || peer.address.is_some_and(|address| lies_in(&key.networks, address))
-}
-
-fn lies_in(networks: &str, address: IpAddr) -> bool {
-    // One that cannot be read admits nobody.
-    networks
-        .split(' ')
-        .filter_map(|network| network.parse().ok())
-        .any(|network: Network| network.contains(address))
+/// Whether a key may be used from there. `address` is asked only for one that may not be used from anywhere, and nobody is
+/// admitted where it is not known.
+pub(in crate::node) fn admits(key: &ApiKeyRow, address: impl FnOnce() -> Option<IpAddr>) -> bool {
+    key.networks.is_empty()
+        || address().is_some_and(|address| networks_of(key).iter().any(|network| network.contains(address)))
 }
 
 /// Whether a key has lived four fifths of its life: time to replace it.
@@ -110,12 +104,11 @@ pub(super) fn format_of(key: &ApiKeyRow) -> Format {
     if key.scan_id.is_some() { Format::Token } else { Format::Hex }
 }
 
+/// One that cannot be read admits nobody.
 pub(super) fn networks_of(key: &ApiKeyRow) -> Vec<Network> {
     key.networks.split(' ').filter_map(|network| network.parse().ok()).collect()
 }
 
 fn written(networks: &[Network]) -> String {
-    let mut networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
-    networks.dedup();
-    networks.join(" ")
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

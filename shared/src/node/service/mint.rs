@@ -128,8 +128,9 @@ async fn attempt(node: &Node, rings: &Loaded, asked: Asked) -> Result<Attempt, E
     let caller_id =
         caller.as_ref().map_or_else(|| format!("server {by}"), |caller| caller.user_id.to_string());
     let retry = mint.idempotency_key.as_ref().map(|key| Retry::new(&node.retries, &caller_id, key));
-    let request_sha256 =
-        Sha256::digest(format!("{company_id} {} {:?}", mint.overlap_seconds, mint.terms)).to_vec();
+    // As the code shows them: another release may take a retry for another request, which mints nothing.
+    let terms = if mint.terms.are_given() { format!(" {:?}", mint.terms) } else { String::new() };
+    let request_sha256 = Sha256::digest(format!("{company_id} {}{terms}", mint.overlap_seconds)).to_vec();
     node.store
         .write(move |conn| -> Result<Attempt, Error> {
             if store::setting::hold_rings(conn)? != epoch {

@@ -48,11 +48,9 @@ impl Attempt {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let name = login_key(name);
-        let is_known = match user {
-            Some(user) => store::login_source::is_known(conn, user.id, &source, known_since(now))?,
-            // As much work for a name that nobody has.
-            None => store::login_source::is_known(conn, -1, &source, known_since(now))?,
-        };
+        // As much work for a name that nobody has.
+        let user_id = user.map_or(-1, |user| user.id);
+        let is_known = store::login_source::is_known(conn, user_id, &source, known_since(now))?;
         let attempt = Self {
             // By the name as given: a count that a user's name and address share would show that they are one.
             place: key.of(&["place", &name, &source]),
