@@ -38,11 +38,12 @@ pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
             mints(state, Begun::Anew).any(|answer| matches!(answer, Answer::Minted(_)))
         }));
         claims.push(Property::sometimes(
-            "a candidate is refused and the proven key logs in",
+            "an unproven key is refused and the proven one logs in",
             |_, state: &State| {
                 state.secondaries.iter().any(|secondary| {
                     let answered = Call::Answered(Answer::LoggedIn);
-                    matches!(secondary.turn, Some(Turn::Login { refused: Some(_), call, .. }) if call == answered)
+                    matches!(&secondary.turn, Some(Turn::Login { tried, key, call, .. })
+                        if *call == answered && *tried != [None, None] && !tried.contains(&Some(*key)))
                 })
             },
         ));
@@ -157,6 +158,7 @@ pub fn broken_by(fault: Fault) -> &'static str {
         Fault::ReplyOutlivesUse => SHOWN_ONCE,
         Fault::CallerNotLookedAtAgain => DEAD_CALLER,
         Fault::GenerationFalls => GENERATION,
-        Fault::IntentNotStored => HEALS,
+        Fault::IntentNotStored | Fault::RefusalEndsIntent | Fault::StoringEndsIntent => HEALS,
+        Fault::CandidateOverwritten => LOCKED_OUT,
     }
 }

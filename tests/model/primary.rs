@@ -143,6 +143,12 @@ pub enum Fault {
     CandidateNotProven,
     /// Secondary: the Idempotency-Key is not stored before the primary is asked.
     IntentNotStored,
+    /// Secondary: any refusal of a mint ends the rotation, also one that was asked for before.
+    RefusalEndsIntent,
+    /// Secondary: storing the new key ends the rotation, before that key has logged in.
+    StoringEndsIntent,
+    /// Secondary: what a rotation minted stands where a key that somebody brings takes its place.
+    CandidateOverwritten,
 }
 
 /// The primary's tables, as far as one company's keys go.

@@ -36,8 +36,6 @@ pub struct Protocol {
     /// As it is seen from outside: the primary serves a request in one step, and nothing is made simpler.
     pub whole: bool,
     pub fault: Option<Fault>,
-    /// With what we would change (see `main.rs`).
-    pub mended: bool,
 }
 
 /// Who waits for an answer.
@@ -359,7 +357,7 @@ impl Protocol {
                 let fresh = state.fresh();
                 let State { primary, secondaries, .. } = &mut state;
                 let is_live = |key| primary.is_good(key) && !primary.is_off;
-                secondaries[usize::from(number)].proceed(fresh, is_live, self.fault, self.mended);
+                secondaries[usize::from(number)].proceed(fresh, is_live, self.fault);
             }
             Action::CutOff(number, fate) => {
                 let party = Party::Secondary(number);

@@ -37,7 +37,6 @@ fn world() -> Protocol {
         switching: true,
         whole: true,
         fault: None,
-        mended: false,
     }
 }
 
@@ -408,9 +407,10 @@ impl Pair {
                 let at = self.keys.iter().position(|known| known.as_bytes() == key.as_slice());
                 Some(at.map_or(BAD, |at| u8::try_from(at + 1).unwrap()))
             };
-            let found = (number(row.api_key), number(row.candidate_key), row.rotation_key.is_some());
-            let expected = (expected.proven, expected.candidate, expected.intent.is_some());
-            assert_eq!(found, expected, "a secondary's proven key, candidate and intent, {self}");
+            let intent = row.rotation_key.is_some();
+            let found = (number(row.api_key), number(row.candidate_key), number(row.minted_key), intent);
+            let expected = (expected.proven, expected.candidate, expected.minted, expected.intent.is_some());
+            assert_eq!(found, expected, "a secondary's proven key, candidate, minted key and intent, {self}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What one secondary keeps for the primary, and its turns: `secondary::service::{partner, rotate}`.
 //!
 //! A turn is what a process does under the run lock: `rotate`, or the start of a sync. It lives in memory and dies with
-//! the process; the three columns of `partners` stay.
+//! the process; the columns of `partners` stay.
 
 use super::primary::{Answer, Asked, Caller, Fault, Key, Request, Stage};
 
@@ -10,6 +10,8 @@ use super::primary::{Answer, Asked, Caller, Fault, Key, Request, Stage};
 pub struct Secondary {
     pub proven: Option<Key>,
     pub candidate: Option<Key>,
+    /// A key that a rotation minted, beside the candidate that somebody brought.
+    pub minted: Option<Key>,
     /// `rotation_key`: the Idempotency-Key of a rotation under way.
     pub intent: Option<Asked>,
     pub turn: Option<Turn>,
@@ -22,10 +24,10 @@ pub enum Turn {
     Login {
         call: Call,
         key: Key,
-        /// The one to try after it.
-        next: Option<Key>,
-        /// The one that was refused before it.
-        refused: Option<Key>,
+        /// Those to try after it.
+        next: Vec<Key>,
+        /// Candidate and minted key, as they were read.
+        tried: [Option<Key>; 2],
         then: Then,
     },
     /// `Turn::exchange`, with a token that came from `session`.
@@ -64,17 +66,18 @@ pub enum Begun {
 impl Secondary {
     /// Connected.
     pub fn with(key: Key) -> Self {
-        Self { proven: Some(key), candidate: None, intent: None, turn: None }
+        Self { proven: Some(key), candidate: None, minted: None, intent: None, turn: None }
     }
 
     /// The keys that it stores.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.candidate.into_iter().chain(self.proven)
+        self.candidate.into_iter().chain(self.minted).chain(self.proven)
     }
 
     /// No rotation and no key by hand is under way.
     pub fn is_settled(&self) -> bool {
-        self.turn.is_none() && self.candidate.is_none() && self.intent.is_none()
+        let is_none = |key: Option<Key>| key.is_none();
+        self.turn.is_none() && is_none(self.candidate) && is_none(self.minted) && self.intent.is_none()
     }
 
     /// What it waits for an answer to.
@@ -108,69 +111,57 @@ impl Secondary {
 
     /// Begins to log in: the candidate first, then the proven key.
     pub fn begin(&mut self, then: Then) {
-        let mut keys = self.candidate.into_iter().chain(self.proven);
-        self.turn = keys.next().map(|key| Turn::Login {
-            call: Call::Waits(Stage::Sent),
-            key,
-            next: keys.next(),
-            refused: None,
-            then,
-        });
+        let tried = [self.candidate, self.minted];
+        let mut keys: Vec<Key> = self.keys().collect();
+        if !keys.is_empty() {
+            let key = keys.remove(0);
+            self.turn = Some(Turn::Login { call: Call::Waits(Stage::Sent), key, next: keys, tried, then });
+        }
     }
 
     /// Acts on the answer: one durable step, and the next request. `fresh` is an Idempotency-Key that nobody used.
     /// After a login it first asks who answers (`GET /server`), which takes a token that still `is_live`.
-    pub fn proceed(
-        &mut self,
-        fresh: Asked,
-        is_live: impl Fn(Key) -> bool,
-        fault: Option<Fault>,
-        mended: bool,
-    ) {
+    pub fn proceed(&mut self, fresh: Asked, is_live: impl Fn(Key) -> bool, fault: Option<Fault>) {
         match self.turn.take() {
-            Some(Turn::Login { call: Call::Answered(answer), key, next, refused, then }) => {
+            Some(Turn::Login { call: Call::Answered(answer), key, mut next, tried, then }) => {
                 if answer == Answer::LoggedIn {
                     if !is_live(key) {
                         return;
                     }
-                    self.prove(key, refused, mended);
-                    self.go_on(key, then, fresh, fault, mended);
-                } else if let Some(next) = next {
+                    self.prove(key, tried);
+                    self.go_on(key, then, fresh, fault);
+                } else if !next.is_empty() {
                     let call = Call::Waits(Stage::Sent);
-                    self.turn = Some(Turn::Login { call, key: next, next: None, refused: Some(key), then });
+                    let key = next.remove(0);
+                    self.turn = Some(Turn::Login { call, key, next, tried, then });
                 }
             }
             Some(Turn::Mint { call: Call::Answered(answer), session, begun, .. }) => match answer {
-                Answer::Minted(key) | Answer::Again(key) => self.store(key, fault, mended),
+                Answer::Minted(key) | Answer::Again(key) => self.store(key, fault),
                 Answer::Spent if begun != Begun::Anew => self.ask(session, fresh, Begun::Anew, fault),
-                // The code forgets the intent after every refusal, also where an earlier request was not answered.
-                _ if mended => {}
-                _ => self.intent = None,
+                _ if fault == Some(Fault::RefusalEndsIntent) => self.intent = None,
+                // An earlier request may have minted: only this Idempotency-Key can ask for that key.
+                _ => {}
             },
             unanswered => self.turn = unanswered,
         }
     }
 
     /// `partner::prove`.
-    fn prove(&mut self, key: Key, refused: Option<Key>, mended: bool) {
-        if self.candidate == Some(key) {
-            self.candidate = None;
-            self.proven = Some(key);
-        } else if mended {
-            self.proven = Some(key);
-        }
-        if refused.is_some() && self.candidate == refused && self.proven.is_some() {
-            self.candidate = None;
-        }
+    fn prove(&mut self, key: Key, tried: [Option<Key>; 2]) {
+        self.proven = Some(key);
+        // What was stored since stays.
+        self.candidate = self.candidate.filter(|key| !tried.contains(&Some(*key)));
+        self.minted = self.minted.filter(|key| !tried.contains(&Some(*key)));
     }
 
-    fn go_on(&mut self, session: Key, then: Then, fresh: Asked, fault: Option<Fault>, mended: bool) {
+    fn go_on(&mut self, session: Key, then: Then, fresh: Asked, fault: Option<Fault>) {
         match (then, self.intent) {
             (Then::Rotate | Then::Sync, Some(asked)) => self.ask(session, asked, Begun::Earlier, fault),
             (Then::Rotate, None) => self.ask(session, fresh, Begun::Now, fault),
             (Then::Sync, None) => {}
             (Then::End { key }, _) => {
-                if mended && key == session {
+                if key == session {
                     self.intent = None;
                 }
             }
@@ -186,15 +177,14 @@ impl Secondary {
     }
 
     /// A minted key came: it is a candidate from now on, and tried at once.
-    fn store(&mut self, key: Key, fault: Option<Fault>, mended: bool) {
-        if mended {
-            // A key that somebody brought meanwhile stays; the intent stays until the new key is proven.
-            if self.candidate.is_some_and(|candidate| candidate != key) {
-                return;
-            }
-            self.candidate = Some(key);
-        } else {
-            self.place(key, fault);
+    fn store(&mut self, key: Key, fault: Option<Fault>) {
+        match fault {
+            Some(Fault::CandidateNotProven) => self.proven = Some(key),
+            Some(Fault::CandidateOverwritten) => self.candidate = Some(key),
+            _ => self.minted = Some(key),
+        }
+        // The intent stays until the new key is proven.
+        if fault == Some(Fault::StoringEndsIntent) {
             self.intent = None;
         }
         self.begin(Then::End { key });
@@ -204,9 +194,9 @@ impl Secondary {
     pub fn place(&mut self, key: Key, fault: Option<Fault>) {
         if fault == Some(Fault::CandidateNotProven) {
             self.proven = Some(key);
-        } else {
-            self.candidate = Some(key);
+            return;
         }
+        self.candidate = Some(key);
     }
 
     /// The process dies, or gives up because no answer comes.
@@ -234,12 +224,13 @@ impl Secondary {
 
     /// Every key that it knows of.
     pub fn keys_mut(&mut self) -> Vec<&mut Key> {
-        let mut keys: Vec<&mut Key> = self.proven.iter_mut().chain(&mut self.candidate).collect();
+        let mut keys: Vec<&mut Key> =
+            self.proven.iter_mut().chain(&mut self.candidate).chain(&mut self.minted).collect();
         match &mut self.turn {
             None => {}
-            Some(Turn::Login { key, next, refused, then, .. }) => {
+            Some(Turn::Login { key, next, tried, then, .. }) => {
                 keys.push(key);
-                keys.extend(next.iter_mut().chain(refused));
+                keys.extend(next.iter_mut().chain(tried.iter_mut().flatten()));
                 if let Then::End { key } = then {
                     keys.push(key);
                 }

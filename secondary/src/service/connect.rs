@@ -231,8 +231,7 @@ async fn remember(
                 store::company::insert(conn, &row)?;
                 row
             };
-            store::partner::set_candidate(conn, id, &sealed, now)?;
-            store::partner::promote(conn, id, &sealed, life, now)?;
+            store::partner::set_proven(conn, id, &sealed, life, now)?;
             // An operator who connects again consents to what the server speaks now (design D15).
             store::partner::set_sync2(conn, id, sync2)?;
             Ok(row)

@@ -73,6 +73,8 @@ pub struct Session {
     pub server: Server,
     /// Of the key that logged in.
     pub key_life: KeyLife,
+    /// That key, as it is stored.
+    pub(super) sealed_key: Vec<u8>,
 }
 
 impl Session {
@@ -85,16 +87,18 @@ impl Session {
     }
 }
 
-/// Logs in with the stored key: the candidate first, which a good login proves, then the proven one.
+/// Logs in with a stored key: the candidate first, which a good login proves, then the proven one.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::NotConfigured`] without address or key, [`Error::Upstream`] when every key is refused
 /// or somebody else answers, [`Error::Unreachable`].
 pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
     let (company, partner) = load(secondary, primary_id).await?;
-    let stored = partner.map(|partner| [partner.candidate_key, partner.api_key]).unwrap_or_default();
-    let LoggedIn { session, key, refused } = log_in(secondary, &company, stored).await?;
-    prove(secondary, primary_id, key, refused, &session).await?;
+    let keys = partner.clone().map(PartnerRow::keys).unwrap_or_default();
+    let session = log_in(secondary, &company, keys).await?;
+    if let Some(tried) = partner {
+        prove(secondary, tried, &session).await?;
+    }
     Ok(session)
 }
 
@@ -104,23 +108,16 @@ pub async fn login(secondary: &Secondary, primary_id: Id) -> Result<Session, Err
 /// As [`login`].
 pub async fn look(secondary: &Secondary, primary_id: Id) -> Result<Session, Error> {
     let (company, partner) = load(secondary, primary_id).await?;
-    let stored = partner.map(|partner| [partner.api_key, partner.candidate_key]).unwrap_or_default();
-    Ok(log_in(secondary, &company, stored).await?.session)
-}
-
-struct LoggedIn {
-    session: Session,
-    /// The one that was taken, as it is stored.
-    key: Vec<u8>,
-    /// The last one before it that was not.
-    refused: Option<Vec<u8>>,
+    let mut keys = partner.map(PartnerRow::keys).unwrap_or_default();
+    keys.reverse();
+    log_in(secondary, &company, keys).await
 }
 
 async fn log_in(
     secondary: &Secondary,
     company: &CompanyRow,
-    stored: [Option<Vec<u8>>; 2],
-) -> Result<LoggedIn, Error> {
+    stored: [Option<Vec<u8>>; 3],
+) -> Result<Session, Error> {
     let addr = company.sync_addr.as_deref().ok_or_else(|| {
         Error::NotConfigured(format!("\"{}\" has no sync_addr: set it, or run `connect URL`", company.name))
     })?;
@@ -136,18 +133,18 @@ async fn log_in(
             ClientError::Url(text) => Error::NotConfigured(format!("\"{}\": {text}", company.name)),
             other => other.into(),
         })?;
-    let mut refused: Option<Vec<u8>> = None;
-    for key in keys {
-        let api_key = open(secondary, company.id, &key)?;
+    for sealed_key in keys {
+        let api_key = open(secondary, company.id, &sealed_key)?;
         match client.login_with_key(&api_key).await {
             Ok(token) => {
                 reach(Failpoint::LoginAnswered);
                 let server = client.view_server().await?;
                 refuse_impostor(company, &server)?;
-                let session = Session { client, server, key_life: token.key_life() };
-                return Ok(LoggedIn { session, key, refused });
+                return Ok(Session { client, server, key_life: token.key_life(), sealed_key });
             }
-            Err(error) if is_refused_key(&error) => refused = Some(key),
+            Err(error) if is_refused_key(&error) => {
+                tracing::warn!(primary = %company.id, "a stored key is refused there: the next one is tried");
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -235,29 +232,21 @@ fn refuse_impostor(company: &CompanyRow, server: &Server) -> Result<(), Error> {
     Ok(())
 }
 
-/// Notes which key logged in, and forgets a candidate that was refused where the proven key is good.
-async fn prove(
-    secondary: &Secondary,
-    primary_id: Id,
-    sealed: Vec<u8>,
-    refused: Option<Vec<u8>>,
-    session: &Session,
-) -> Result<(), Error> {
-    let now = secondary.node.clock.now();
-    let sync2 = session.server.speaks_sync_2();
-    let life = session.key_life;
-    if refused.is_some() {
-        tracing::warn!(primary = %primary_id, "the stored candidate key is refused there: it is dropped, the proven one stays");
-    }
+/// Notes which key logged in, and forgets those that were refused before it.
+async fn prove(secondary: &Secondary, tried: PartnerRow, session: &Session) -> Result<(), Error> {
+    let (now, life) = (secondary.node.clock.now(), session.key_life);
+    let (key, sync2) = (session.sealed_key.clone(), session.server.speaks_sync_2());
+    let (id, vault) = (tried.primary_id, secondary.vault.clone());
     secondary
         .node
         .store
         .write(move |conn| -> Result<(), StoreError> {
-            store::partner::promote(conn, primary_id, &sealed, life, now)?;
-            if let Some(refused) = refused {
-                store::partner::drop_candidate(conn, primary_id, &refused)?;
-            }
-            if sync2 { store::partner::set_sync2(conn, primary_id, true) } else { Ok(()) }
+            // By what they hold: one that was stored twice is sealed twice.
+            let opened = |sealed: &[u8]| vault.open(sealed, id.as_bytes());
+            let spent = [&tried.candidate_key, &tried.minted_key].map(|key| key.as_deref().and_then(opened));
+            let is_spent = |sealed: &[u8]| opened(sealed).is_some_and(|key| spent.contains(&Some(key)));
+            store::partner::promote(conn, id, (tried.api_key.as_deref(), &key), is_spent, life, now)?;
+            if sync2 { store::partner::set_sync2(conn, id, true) } else { Ok(()) }
         })
         .await?;
     Ok(())

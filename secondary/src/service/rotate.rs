@@ -101,8 +101,9 @@ impl Turn<'_> {
         let minted = match minted {
             Ok(minted) => minted,
             Err(error) => {
-                // A refusal minted nothing; after anything else we do not know, and ask again.
-                if matches!(&error, ClientError::Refused { status, .. } if status.is_client_error()) {
+                // No machine may mint there: nothing ever was. After anything else we do not know, not even after another
+                // refusal: an earlier request may have minted, and only this Idempotency-Key can ask for that key.
+                if error.is_status(403) {
                     self.intend(None).await?;
                 }
                 return Err(refused(error));
@@ -114,14 +115,18 @@ impl Turn<'_> {
         }
         let primary_id = self.primary_id;
         let sealed = partner::seal(self.secondary, primary_id, &Secret::from(minted.sync_api_key.as_str()));
-        let now = self.secondary.node.clock.now();
-        self.write(move |conn| {
-            store::partner::set_candidate(conn, primary_id, &sealed, now)?;
-            Ok(store::partner::set_rotation(conn, primary_id, None)?)
-        })
-        .await?;
+        let (now, key) = (self.secondary.node.clock.now(), sealed.clone());
+        self.write(move |conn| Ok(store::partner::set_minted(conn, primary_id, &key, now)?)).await?;
         reach(Failpoint::RotateStored);
         let session = partner::login(self.secondary, primary_id).await?;
+        if session.sealed_key != sealed {
+            // Refused for a moment, perhaps: until the new key has logged in, it can be asked for again.
+            return Err(Error::Upstream(
+                "the primary minted a key and refused it; the one before still logs in: run it again"
+                    .to_owned(),
+            ));
+        }
+        self.intend(None).await?;
         Ok((minted, session))
     }
 

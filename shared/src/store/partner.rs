@@ -15,7 +15,7 @@ pub struct PartnerRow {
     pub primary_id: Id,
     /// The key that last logged in.
     pub api_key: Option<Vec<u8>>,
-    /// A key that has not logged in yet; it replaces `api_key` when it has (design D14).
+    /// A key that somebody brought and that has not logged in yet; it replaces `api_key` when it has (design D14).
     pub candidate_key: Option<Vec<u8>>,
     /// Raised by each run.
     pub fence: i64,
@@ -31,6 +31,8 @@ pub struct PartnerRow {
     pub key_created_at: Option<Timestamp>,
     /// When it ends by itself.
     pub key_expires_at: Option<Timestamp>,
+    /// A key that a rotation minted and that has not logged in yet: beside the candidate, so that neither costs the other.
+    pub minted_key: Option<Vec<u8>>,
 }
 
 impl PartnerRow {
@@ -39,9 +41,14 @@ impl PartnerRow {
         KeyLife { created_at: self.key_created_at, expires_at: self.key_expires_at }
     }
 
+    /// The keys in the order in which a login tries them.
+    pub fn keys(self) -> [Option<Vec<u8>>; 3] {
+        [self.candidate_key, self.minted_key, self.api_key]
+    }
+
     /// Whether any key is stored, proven or not.
     pub fn has_key(&self) -> bool {
-        self.api_key.is_some() || self.candidate_key.is_some()
+        self.api_key.is_some() || self.candidate_key.is_some() || self.minted_key.is_some()
     }
 }
 
@@ -75,13 +82,25 @@ fn ensure(conn: &mut Connection, primary_id: Id, now: Timestamp) -> Result<(), S
                 rotation_key: None,
                 key_created_at: None,
                 key_expires_at: None,
+                minted_key: None,
             })
             .execute(conn)?;
     }
     Ok(())
 }
 
-/// Stores a key that has to prove itself; the proven one stays until then.
+/// The row of a primary, and nobody else changes it until the transaction ends.
+fn find_for_update(conn: &mut Connection, primary_id: Id) -> Result<Option<PartnerRow>, StoreError> {
+    match conn {
+        // BEGIN IMMEDIATE has locked out every other writer.
+        Connection::Sqlite(conn) => Ok(partners::table.find(primary_id).first(conn).optional()?),
+        Connection::Postgres(conn) => {
+            Ok(partners::table.find(primary_id).for_no_key_update().first(conn).optional()?)
+        }
+    }
+}
+
+/// Stores a key that somebody brought and that has to prove itself; the proven one stays until then.
 ///
 /// # Errors
 /// [`StoreError::Reference`] when the primary's company is unknown.
@@ -98,6 +117,22 @@ pub fn set_candidate(
     Ok(())
 }
 
+/// The same for a key that a rotation minted.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_minted(
+    conn: &mut Connection,
+    primary_id: Id,
+    key: &[u8],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(partners::table.find(primary_id))
+        .set((partners::minted_key.eq(key), partners::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Remembers that a rotation is under way, or that it is not any more.
 ///
 /// # Errors
@@ -107,39 +142,55 @@ pub fn set_rotation(conn: &mut Connection, primary_id: Id, key: Option<&[u8]>) -
     Ok(())
 }
 
-/// Forgets a candidate that was refused while the proven key was not.
-///
-/// # Errors
-/// What SQL reports.
-pub fn drop_candidate(conn: &mut Connection, primary_id: Id, key: &[u8]) -> Result<(), StoreError> {
-    diesel::update(
-        partners::table
-            .find(primary_id)
-            .filter(partners::candidate_key.eq(key))
-            .filter(partners::api_key.is_not_null()),
-    )
-    .set(partners::candidate_key.eq(None::<Vec<u8>>))
-    .execute(conn)?;
-    Ok(())
-}
-
-/// Makes `key` the proven one, if it still is the candidate or proven already, and notes when it was minted and when it
-/// ends.
+/// `key` has logged in where `before` was the proven one: it is that now. Of the other keys go those that are spent: tried
+/// before it, or not needed any more. What was stored meanwhile stays. Nothing happens when another key has been proven
+/// since.
 ///
 /// # Errors
 /// What SQL reports.
 pub fn promote(
     conn: &mut Connection,
     primary_id: Id,
+    (before, key): (Option<&[u8]>, &[u8]),
+    is_spent: impl Fn(&[u8]) -> bool,
+    life: KeyLife,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let row = find_for_update(conn, primary_id)?.filter(|row| row.api_key.as_deref() == before);
+    let Some(row) = row else { return Ok(()) };
+    let unspent = |stored: Option<Vec<u8>>| stored.filter(|key| !is_spent(key));
+    diesel::update(partners::table.find(primary_id))
+        .set((
+            partners::api_key.eq(key),
+            partners::candidate_key.eq(unspent(row.candidate_key)),
+            partners::minted_key.eq(unspent(row.minted_key)),
+            partners::last_login_at.eq(now),
+            partners::updated_at.eq(now),
+            partners::key_created_at.eq(life.created_at),
+            partners::key_expires_at.eq(life.expires_at),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Stores a key that an admin has just minted and that has logged in: nothing before it counts any more.
+///
+/// # Errors
+/// [`StoreError::Reference`] when the primary's company is unknown.
+pub fn set_proven(
+    conn: &mut Connection,
+    primary_id: Id,
     key: &[u8],
     life: KeyLife,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    diesel::update(partners::table.find(primary_id).filter(partners::candidate_key.eq(key)))
-        .set((partners::api_key.eq(key), partners::candidate_key.eq(None::<Vec<u8>>)))
-        .execute(conn)?;
+    ensure(conn, primary_id, now)?;
     diesel::update(partners::table.find(primary_id))
         .set((
+            partners::api_key.eq(key),
+            partners::candidate_key.eq(None::<Vec<u8>>),
+            partners::minted_key.eq(None::<Vec<u8>>),
+            partners::rotation_key.eq(None::<Vec<u8>>),
             partners::last_login_at.eq(now),
             partners::updated_at.eq(now),
             partners::key_created_at.eq(life.created_at),

@@ -226,6 +226,7 @@ tables! {
         rotation_key: Nullable<Binary>,
         key_created_at: Nullable<SqlTime>,
         key_expires_at: Nullable<SqlTime>,
+        minted_key: Nullable<Binary>,
     }
     receipts (slice_id, company_id) {
         slice_id: SqlId,
