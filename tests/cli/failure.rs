@@ -115,6 +115,7 @@ fn a_wrong_database_url_is_an_error_and_never_a_new_file() {
     assert!(!nowhere.exists());
     let junk = folders.path("junk.db");
     fs::write(&junk, "this is no database, but it is long enough to look at".repeat(100)).unwrap();
+    fs::set_permissions(&junk, fs::Permissions::from_mode(0o600)).unwrap();
     primary(&["slice", "list", "--data-dir", &p, "--database", &format!("sqlite://{}", junk.display())])
         .fails_with(78, "SQLite");
 }

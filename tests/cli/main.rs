@@ -13,7 +13,9 @@
 
 mod account;
 mod api_key;
+mod backup;
 mod canary;
+mod core_dump;
 mod failure;
 mod folder;
 mod generated;

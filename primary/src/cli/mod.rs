@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, completions, import, init, keyring, list, migrate, schema, secrets, serve,
+    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, schema,
+    secrets, serve,
 };
 use shared::wire::server::ServerRole;
 
@@ -96,6 +97,9 @@ enum Command {
     /// Print the SQL that makes the tables
     #[command(after_help = "Example: sandpiper-primary schema --backend postgres")]
     Schema(schema::Schema),
+    /// Copy the database into a file, while the server runs
+    #[command(after_help = "Example: sandpiper-primary backup /backup/sandpiper-$(date +%F).db")]
+    Backup(backup::Backup),
     /// Print completions for a shell
     #[command(
         after_help = "Example: sandpiper-primary completions bash > /etc/bash_completion.d/sandpiper-primary"
@@ -132,6 +136,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keyring(keyring) => keyring::run(&global, keyring, ROLE).await,
         Command::Secrets => secrets::run(global.json),
         Command::Schema(options) => schema::run(&global, &options),
+        Command::Backup(options) => backup::run(&global, options, ROLE).await,
         Command::Completions(options) => completions::completions(Cli::command(), &options),
         Command::Man(options) => completions::man(&global, Cli::command(), &options),
         Command::Migrate => migrate::run(&global).await,

@@ -1,6 +1,7 @@
 //! What both command lines have in common: settings, exit codes, output, and the commands that do the same on both.
 
 pub mod account;
+pub mod backup;
 pub mod completions;
 pub mod import;
 pub mod init;
@@ -22,7 +23,7 @@ use crate::node::open::{OpenError, Opened, open};
 use crate::node::service::slice;
 use crate::node::{Error, Node};
 use crate::server::data_dir::{DataDir, Misconfigured};
-use crate::server::{telemetry, tls};
+use crate::server::{core_dump, telemetry, tls};
 use crate::store::StoreError;
 use crate::store::slice::SliceRow;
 use crate::wire::server::ServerRole;
@@ -193,6 +194,7 @@ where
     if let Err(error) = telemetry::start(log, global.log_json) {
         return end(Err(Failure::usage(error)));
     }
+    core_dump::forbid();
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => end(runtime.block_on(command())),
         Err(error) => end(Err(Failure::failed(error.to_string()))),

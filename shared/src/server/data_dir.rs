@@ -138,14 +138,23 @@ impl DataDir {
     /// Where the data lives: `given` (flag or environment), then the settings, then the default file.
     ///
     /// # Errors
-    /// [`Misconfigured`] for a URL of no known scheme.
+    /// [`Misconfigured`] for a URL of no known scheme, and for a file that other users can read: it holds hashes of
+    /// passwords, and what partners must not see of each other.
     pub fn database(&self, given: Option<&str>, config: &ConfigFile) -> Result<DatabaseUrl, Misconfigured> {
-        match given.or(config.database.as_deref()) {
+        let url = match given.or(config.database.as_deref()) {
             Some(url) => {
-                url.parse().map_err(|error: crate::store::UrlError| Misconfigured(error.to_string()))
+                url.parse().map_err(|error: crate::store::UrlError| Misconfigured(error.to_string()))?
             }
-            None => Ok(DatabaseUrl::Sqlite(self.file(DATABASE))),
+            None => DatabaseUrl::Sqlite(self.file(DATABASE)),
+        };
+        if let DatabaseUrl::Sqlite(path) = &url {
+            for beside in ["", "-wal", "-shm"] {
+                let mut name = path.clone().into_os_string();
+                name.push(beside);
+                require_private(Path::new(&name))?;
+            }
         }
+        Ok(url)
     }
 
     /// Writes a new file, mode 0600, so that it is there whole or not at all, also after a power cut.

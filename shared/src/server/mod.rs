@@ -1,6 +1,7 @@
 //! What any of our HTTP servers needs around its routes.
 
 pub mod config;
+pub mod core_dump;
 pub mod data_dir;
 pub mod request;
 pub mod serve;

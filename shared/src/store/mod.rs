@@ -3,6 +3,7 @@
 pub mod activity;
 mod any_connection;
 pub mod api_key;
+mod backup;
 pub mod company;
 mod connection;
 mod conninfo;
