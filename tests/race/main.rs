@@ -12,6 +12,7 @@
 )]
 
 mod apart;
+mod credential;
 mod fence;
 mod mint;
 mod process;
