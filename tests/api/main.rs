@@ -14,6 +14,7 @@ mod architecture;
 mod body;
 mod contract;
 mod deleted_user;
+mod header;
 mod list;
 mod ordinary_user;
 mod patch;

@@ -52,6 +52,7 @@ mod malformed_key;
 mod mass_assignment;
 mod process;
 mod reader;
+mod redirect;
 mod rerun;
 mod rotation;
 mod stranger;
