@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::{api_keys, companies, settings, users};
-use super::user::UserRow;
+use super::user::{HOLDER, Holder};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -96,47 +96,56 @@ pub fn insert(conn: &mut Connection, row: &ApiKeyRow) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// What one read tells of a key.
+/// A key and what decides whether it is good.
 #[derive(Debug, Clone, Queryable)]
 pub struct FoundKey {
     /// The key.
     pub key: ApiKeyRow,
     /// The company's sync user.
-    pub user: UserRow,
+    pub user: Holder,
     /// Whether the company is switched on.
     pub company_active: bool,
-    /// Which state of the key rings is in force.
-    pub ring_epoch: i64,
 }
 
-macro_rules! found {
-    () => {
-        api_keys::table
-            .inner_join(users::table.inner_join(companies::table))
-            .filter(users::deleted_at.is_null())
-            .select((
-                api_keys::all_columns,
-                users::all_columns,
-                companies::active,
-                settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
-            ))
+/// Which state of the key rings is in force, and the key that fulfils a condition, with its user and company: the one read
+/// behind every request and login of a machine, which takes as long for a key that there is not.
+macro_rules! look_up {
+    ($conn:expr, $condition:expr) => {
+        settings::table
+            .left_join(api_keys::table.on($condition))
+            .left_join(users::table.on(users::id.eq(api_keys::user_id).and(users::deleted_at.is_null())))
+            .left_join(companies::table.on(companies::id.eq(users::company_id)))
+            .select((settings::ring_epoch, (api_keys::all_columns, HOLDER, companies::active).nullable()))
+            .first($conn)
     };
 }
 
-/// A key with its user and company: the one read behind every request of a machine.
+/// A key with its user and company, and the epoch of the key rings.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<FoundKey>, StoreError> {
-    Ok(found!().filter(api_keys::key_id.eq(key_id)).first(conn).optional()?)
+pub fn look_up(conn: &mut Connection, key_id: Id) -> Result<(i64, Option<FoundKey>), StoreError> {
+    Ok(look_up!(conn, api_keys::key_id.eq(key_id))?)
 }
 
 /// The same by the id in a key that scanners can find.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn find_by_scan_id(conn: &mut Connection, scan_id: &str) -> Result<Option<FoundKey>, StoreError> {
-    Ok(found!().filter(api_keys::scan_id.eq(scan_id)).first(conn).optional()?)
+pub fn look_up_scan_id(
+    conn: &mut Connection,
+    scan_id: String,
+) -> Result<(i64, Option<FoundKey>), StoreError> {
+    Ok(look_up!(conn, api_keys::scan_id.eq(scan_id))?)
+}
+
+/// A key with its user and company.
+///
+/// # Errors
+/// What SQL reports.
+pub fn find(conn: &mut Connection, key_id: Id) -> Result<Option<FoundKey>, StoreError> {
+    let (_ring_epoch, found) = look_up(conn, key_id)?;
+    Ok(found)
 }
 
 /// The newest key of a company, whatever became of it.

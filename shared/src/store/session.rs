@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::{companies, sessions, settings, users};
-use super::user::UserRow;
+use super::user::{HOLDER, Holder};
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -83,7 +83,7 @@ pub struct FoundSession {
     /// The session.
     pub session: SessionRow,
     /// Whose it is.
-    pub user: UserRow,
+    pub user: Holder,
     /// Whether the user's company is switched on.
     pub company_active: bool,
     /// Which state of the key rings is in force.
@@ -97,7 +97,7 @@ macro_rules! found {
             .filter(users::deleted_at.is_null())
             .select((
                 sessions::all_columns,
-                users::all_columns,
+                HOLDER,
                 companies::active,
                 settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
             ))

@@ -55,6 +55,51 @@ pub struct UserRow {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// Of a user, what every request with a credential of his needs to know: read each time, so no more than that.
+#[derive(Debug, Clone, Queryable)]
+pub struct Holder {
+    /// Local to this node.
+    pub id: i64,
+    /// Whom the user belongs to.
+    pub company_id: Id,
+    /// As written.
+    pub username: String,
+    /// As written.
+    pub email: String,
+    /// Whether the user is switched on.
+    pub active: bool,
+    /// 100, 110, 120, 200 or 300.
+    pub role: i64,
+    /// What tokens must carry.
+    pub generation: i64,
+}
+
+/// The columns of a [`Holder`].
+pub(super) const HOLDER: (
+    users::id,
+    users::company_id,
+    users::username,
+    users::email,
+    users::active,
+    users::role,
+    users::generation,
+) = (
+    users::id,
+    users::company_id,
+    users::username,
+    users::email,
+    users::active,
+    users::role,
+    users::generation,
+);
+
+impl From<UserRow> for Holder {
+    fn from(row: UserRow) -> Self {
+        let UserRow { id, company_id, username, email, active, role, generation, .. } = row;
+        Self { id, company_id, username, email, active, role, generation }
+    }
+}
+
 /// A user to add; the database chooses the id.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = users)]

@@ -15,7 +15,7 @@ use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, Peer};
 use crate::store::api_key::{ApiKeyRow, FoundKey};
 use crate::store::session::SessionRow;
-use crate::store::user::UserRow;
+use crate::store::user::{Holder, UserRow};
 use crate::store::{self, StoreError};
 use crate::wire::auth::{AuthToken, Login};
 use crate::wire::{Id, Timestamp};
@@ -107,7 +107,7 @@ async fn start_session(
         ended_why: None,
     };
     let rings = node.rings.newest(&node.store).await?;
-    let (token, expires) = person_token(node, &rings, &user, &session, now)?;
+    let (token, expires) = person_token(node, &rings, &user.clone().into(), &session, now)?;
     node.store
         .write(move |conn| -> Result<(), Error> {
             // Switched off, or given another password, since this one was checked: that must not be undone.
@@ -183,12 +183,12 @@ async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
         let (epoch, found) = node
             .store
             .read(move |conn| -> Result<_, StoreError> {
-                let found = match scan_id {
-                    Some(scan_id) => store::api_key::find_by_scan_id(conn, &scan_id)?,
+                let Some(scan_id) = scan_id else {
+                    let (epoch, found) = store::api_key::look_up(conn, key_id)?;
                     // One that is written in the other way has another secret: that one opens nothing.
-                    None => store::api_key::find(conn, key_id)?.filter(|found| found.key.scan_id.is_none()),
+                    return Ok((epoch, found.filter(|found| found.key.scan_id.is_none())));
                 };
-                Ok((store::setting::ring_epoch(conn)?, found))
+                store::api_key::look_up_scan_id(conn, scan_id)
             })
             .await?;
         if epoch <= rings.epoch {
@@ -256,7 +256,7 @@ async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Tim
 pub(super) fn person_token(
     node: &Node,
     rings: &Loaded,
-    user: &UserRow,
+    user: &Holder,
     session: &SessionRow,
     now: Timestamp,
 ) -> Result<(String, String), Error> {
@@ -268,7 +268,7 @@ pub(super) fn person_token(
 pub(super) fn machine_token(
     node: &Node,
     rings: &Loaded,
-    user: &UserRow,
+    user: &Holder,
     key: &ApiKeyRow,
     now: Timestamp,
 ) -> Result<(String, String), Error> {
@@ -286,7 +286,7 @@ pub(super) fn machine_token(
 fn sign(
     node: &Node,
     rings: &Loaded,
-    user: &UserRow,
+    user: &Holder,
     subject: String,
     generation: i64,
     session: Option<Id>,
