@@ -26,6 +26,7 @@
 //! | B4 | readers see half a slice | `reader::readers_see…` | 12 |
 //! | B4 | two syncs of one slice collide | `reader::a_run_that_was_overtaken…`; `sync` `isolation::a_second_trigger…` | 14, 15 |
 //! | – | two companies ask whatever comes to mind of each operation, with each other's ids | `tenants`, all | 70 to 81, 85 |
+//! | – | a primary, or who stands on the way, sends receivers elsewhere | `redirect` | 92 |
 //! | – | a credential outlives what ended it, here or at another server | `credential` `ends::whatever_ends…` | 07, 08, 82 to 84 |
 //! | – | rings that one server turned are old at another; retiring a key cuts partners off | `race` `ring::rings_turn…`; `credential` `keyring`, all | 30 to 32 |
 //! | – | a refresh token is stolen; a login is left alone | `credential` `session`, all | 33 to 35 |
