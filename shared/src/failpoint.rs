@@ -10,6 +10,8 @@
 pub enum Failpoint {
     /// Primary: the new key is written, the transaction is open.
     MintWritten,
+    /// Both: what a transaction ends is in the data folder, the transaction is open.
+    DeathsWritten,
     /// Primary: the transaction that minted is committed, nobody was told.
     MintCommitted,
     /// Primary: the first login of a key ended the one before, nobody was told.
@@ -68,8 +70,9 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::MintWritten,
+        Self::DeathsWritten,
         Self::MintCommitted,
         Self::FirstUseCommitted,
         Self::PublishMeasured,

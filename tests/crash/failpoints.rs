@@ -41,6 +41,7 @@ fn scenario(point: Failpoint) -> Scenario {
         Failpoint::MintWritten | Failpoint::MintCommitted | Failpoint::FirstUseCommitted => {
             Scenario::Primary(&[Rotate, Rotate])
         }
+        Failpoint::DeathsWritten => Scenario::Primary(&[Publish, Rotate]),
         Failpoint::PublishMeasured | Failpoint::PublishCommitted => Scenario::Primary(&[Publish]),
         Failpoint::SliceRetired | Failpoint::SlicePurging => Scenario::Removal,
         Failpoint::FeedHeaderSent => Scenario::Primary(&[Sync, FirstSync]),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, schema,
+    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, recover, schema,
     secrets, serve,
 };
 use shared::wire::server::ServerRole;
@@ -100,6 +100,9 @@ enum Command {
     /// Copy the database into a file, while the server runs
     #[command(after_help = "Example: sandpiper-primary backup /backup/sandpiper-$(date +%F).db")]
     Backup(backup::Backup),
+    /// Go on with a database that was restored from a backup: what ended since ends again
+    #[command(after_help = "Example: sandpiper-primary recover --accept-rollback")]
+    Recover(recover::Recover),
     /// Print completions for a shell
     #[command(
         after_help = "Example: sandpiper-primary completions bash > /etc/bash_completion.d/sandpiper-primary"
@@ -137,6 +140,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Secrets => secrets::run(global.json),
         Command::Schema(options) => schema::run(&global, &options),
         Command::Backup(options) => backup::run(&global, options, ROLE).await,
+        Command::Recover(options) => recover::run(&global, &options, ROLE).await,
         Command::Completions(options) => completions::completions(Cli::command(), &options),
         Command::Man(options) => completions::man(&global, Cli::command(), &options),
         Command::Migrate => migrate::run(&global).await,
@@ -146,6 +150,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 async fn run_server(global: &Global, serve: &serve::Serve) -> Result<(), Failure> {
     let opened = global.open(ROLE).await?;
     let options = serve.options(&opened.config, crate::DEFAULT_PORT)?;
+    serve::tell_of_rollback(&opened.node);
     let running = crate::start(opened.node, options)?;
     serve::until_stopped(running, "sandpiper-primary").await
 }

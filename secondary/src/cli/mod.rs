@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, schema,
+    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, recover, schema,
     secrets, serve,
 };
 use shared::node::Error;
@@ -94,6 +94,9 @@ enum Command {
     /// Copy the database into a file, while the server runs
     #[command(after_help = "Example: sandpiper-secondary backup /backup/sandpiper-$(date +%F).db")]
     Backup(backup::Backup),
+    /// Go on with a database that was restored from a backup: what ended since ends again
+    #[command(after_help = "Example: sandpiper-secondary recover --accept-rollback")]
+    Recover(recover::Recover),
     /// Print completions for a shell
     #[command(
         after_help = "Example: sandpiper-secondary completions bash > /etc/bash_completion.d/sandpiper-secondary"
@@ -131,6 +134,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Secrets => secrets::run(global.json),
         Command::Schema(options) => schema::run(&global, &options),
         Command::Backup(options) => backup::run(&global, options, ROLE).await,
+        Command::Recover(options) => recover::run(&global, &options, ROLE).await,
         Command::Completions(options) => completions::completions(Cli::command(), &options),
         Command::Man(options) => completions::man(&global, Cli::command(), &options),
         Command::Migrate => migrate::run(&global).await,
@@ -147,6 +151,7 @@ async fn open(global: &Global) -> Result<(Arc<Secondary>, shared::server::config
 async fn run_server(global: &Global, serve: &serve::Serve) -> Result<(), Failure> {
     let (secondary, config) = open(global).await?;
     let options = serve.options(&config, crate::DEFAULT_PORT)?;
+    serve::tell_of_rollback(&secondary.node);
     let running = crate::start(secondary, options)?;
     serve::until_stopped(running, "sandpiper-secondary").await
 }

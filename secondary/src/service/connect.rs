@@ -33,6 +33,8 @@ pub async fn connect(secondary: &Secondary, body: Connect) -> Result<Connected, 
             return Err(Error::BadRequest(format!("{name} is required, but was not received")));
         }
     }
+    // A mint would end the key in use, and the new one could not be stored.
+    secondary.node.store.require_current()?;
     let wanted_name = body.name.as_deref().map(local_name).transpose()?;
     let mut admin = Client::new(&secondary.http, &body.url, secondary.settings.allow_http)?;
     admin

@@ -10,6 +10,7 @@ pub mod list;
 pub mod migrate;
 pub mod output;
 pub mod prompt;
+pub mod recover;
 pub mod schema;
 pub mod secrets;
 pub mod serve;
@@ -129,7 +130,9 @@ impl From<StoreError> for Failure {
             StoreError::Missing(_) => {
                 Self::config(format!("{message}: check --database, or run `init` for a new node"))
             }
-            StoreError::NewerSchema(_) => Self::config(message),
+            StoreError::NewerSchema(_) | StoreError::RolledBack | StoreError::HighWater(_) => {
+                Self::config(message)
+            }
             StoreError::Full
             | StoreError::OutcomeUnknown(_)
             | StoreError::Conflict(_)

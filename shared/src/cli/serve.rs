@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, output};
+use crate::node::Node;
 use crate::server::config::ConfigFile;
 use crate::server::serve::{Running, ServeError, ServeOptions};
 use crate::server::tls;
@@ -60,6 +61,13 @@ impl From<ServeError> for Failure {
             }
             other @ ServeError::Bind { .. } => Self::failed(other.to_string()),
         }
+    }
+}
+
+/// A server that may only be read says so at its start, with the remedy.
+pub fn tell_of_rollback(node: &Node) {
+    if let Err(error) = node.store.require_current() {
+        tracing::error!("nobody is let in, and nothing is written: {error}");
     }
 }
 

@@ -66,6 +66,7 @@ async fn principal(request: &ServiceRequest) -> Result<Principal, Error> {
     // "Bearer" to the letter, as the reference wants it.
     let bearer = header.and_then(|text| text.strip_prefix("Bearer ")).ok_or(Error::Unauthenticated)?;
     let node = request.app_data::<web::Data<Node>>().ok_or_else(|| Error::Internal("no node".to_owned()))?;
+    node.store.require_current()?;
     let now = node.clock.now();
     let mut rings = node.rings.current();
     if token::is_of_unknown_key(&rings.tokens, bearer) {
@@ -94,7 +95,7 @@ async fn live(
     let machine = if claims.sid.is_none() { api_key::key_id(&claims.sub) } else { None };
     let (user, company_active, key_id, epoch) = match (machine, claims.sid) {
         (Some(key_id), _) => {
-            let (epoch, found) = node.store.read(move |conn| store::api_key::look_up(conn, key_id)).await?;
+            let (epoch, found) = node.store.read_current(move |conn| store::api_key::look_up(conn, key_id)).await?;
             match found {
                 Some(found)
                     if accepts(&found.key, now)
@@ -107,7 +108,7 @@ async fn live(
             }
         }
         (None, Some(session)) => {
-            match node.store.read(move |conn| store::session::find(conn, session)).await? {
+            match node.store.read_current(move |conn| store::session::find(conn, session)).await? {
                 Some(found)
                     if node.sessions.admit(&found.session, now)
                         && found.user.generation == claims.generation

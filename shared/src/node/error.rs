@@ -101,8 +101,13 @@ fn public_text(error: &StoreError) -> &'static str {
         StoreError::Reference(_) => "a related row is missing or still in use",
         StoreError::Busy => "the database is busy: try again",
         StoreError::Full => "the server has no space left: nothing was changed",
-        StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
-            "the database is not available: try again"
+        StoreError::Unavailable(_)
+        | StoreError::Missing(_)
+        | StoreError::NewerSchema(_)
+        | StoreError::HighWater(_) => "the database is not available: try again",
+        StoreError::RolledBack => {
+            "the database is older than what this node remembers, and keys and logins that ended since may be alive in it: \
+             its operator restores a newer copy, or stops the server and runs `recover --accept-rollback`"
         }
         StoreError::OutcomeUnknown(_) => {
             "the connection to the database was lost while the change was made: look whether it was before you repeat it"
@@ -143,9 +148,11 @@ impl Error {
                 StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
                 StoreError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
                 StoreError::OutcomeUnknown(_) => (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"),
-                StoreError::Unavailable(_) | StoreError::Missing(_) | StoreError::NewerSchema(_) => {
-                    (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-                }
+                StoreError::RolledBack => (StatusCode::SERVICE_UNAVAILABLE, "rolled_back"),
+                StoreError::Unavailable(_)
+                | StoreError::Missing(_)
+                | StoreError::NewerSchema(_)
+                | StoreError::HighWater(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
                 StoreError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             },
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

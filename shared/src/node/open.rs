@@ -48,6 +48,7 @@ pub async fn open(data_dir: DataDir, database: Option<&str>, role: ServerRole) -
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))??;
     let node = assemble(store, &root_key, role, config.policies(), Clock::System, Random::System).await?;
+    node.store.remember_in(data_dir.path(), node.server_id()).await?;
     refuse_foreign_secrets(&node, &root_key).await?;
     Ok(Opened { node, root_key, config, data_dir })
 }

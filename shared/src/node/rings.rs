@@ -61,7 +61,7 @@ impl Rings {
     /// # Errors
     /// What the store reports; [`StoreError::Internal`] for rings that cannot be used.
     pub async fn newest(&self, store: &Store) -> Result<Arc<Loaded>, StoreError> {
-        let epoch = store.read(store::setting::ring_epoch).await?;
+        let epoch = store.read_current(store::setting::ring_epoch).await?;
         self.at(store, epoch).await
     }
 

@@ -202,3 +202,14 @@ pub fn next_key_generation(conn: &mut Connection, id: Id) -> Result<i64, StoreEr
         .execute(conn)?;
     Ok(companies::table.find(id).select(companies::key_generation).first(conn)?)
 }
+
+/// Raises the key generation of every company: so many may have been given out that nobody here knows of.
+///
+/// # Errors
+/// What SQL reports.
+pub fn raise_key_generations(conn: &mut Connection, by: i64) -> Result<(), StoreError> {
+    diesel::update(companies::table)
+        .set(companies::key_generation.eq(companies::key_generation + by))
+        .execute(conn)?;
+    Ok(())
+}

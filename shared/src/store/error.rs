@@ -29,6 +29,15 @@ pub enum StoreError {
     /// The schema is newer than this program.
     #[error("the database was written by a newer version ({0}): upgrade this program")]
     NewerSchema(String),
+    /// The database is older than what this node remembers.
+    #[error(
+        "the database is older than what this node remembers: keys and logins that ended since may be alive in it; \
+         restore a newer copy, or stop the server and run `recover --accept-rollback`"
+    )]
+    RolledBack,
+    /// What this node remembers cannot be used.
+    #[error("{0}")]
+    HighWater(String),
     /// Anything not foreseen.
     #[error("database error: {0}")]
     Internal(String),

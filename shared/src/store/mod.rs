@@ -10,12 +10,15 @@ mod conninfo;
 mod count;
 mod error;
 pub mod grain;
+mod high_water;
+mod high_water_file;
 pub mod history;
 pub mod import;
 pub mod keyring;
 pub mod list;
 pub mod login_failure;
 pub mod login_source;
+mod memory;
 pub mod metadata;
 mod migrate;
 mod migration;
@@ -39,6 +42,7 @@ mod types;
 pub mod user;
 pub mod version;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
@@ -47,10 +51,15 @@ use tokio::sync::{Mutex, Semaphore};
 pub use connection::{AnyConnection, Connection, DatabaseUrl, UrlError, create_file, on_backend};
 pub use conninfo::Conninfo;
 pub use error::StoreError;
+pub use high_water::Death;
+pub use memory::Unknown;
 pub use migrate::migrate;
 pub use migration::{Migration, migrations};
+use memory::Memory;
 use pool::Pool;
 pub use run_lock::RunLock;
+
+use crate::wire::Id;
 
 /// Connections in use at a time: enough for the async threads' blocking work on a small machine.
 const POOL_SIZE: usize = 8;
@@ -81,6 +90,66 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { pool: Pool::new(url), permits, writer }) })
     }
 
+    /// Lets the folder of the node `server_id` remember what ends in the database, and looks whether the database still knows
+    /// all that the folder remembers. A store without a folder remembers nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::HighWater`] for a file of another node or a damaged one; what SQL or the file system reports.
+    pub async fn remember_in(&self, folder: &Path, server_id: Id) -> Result<(), StoreError> {
+        let (folder, inner) = (folder.to_owned(), Arc::clone(&self.inner));
+        self.run(move |conn| {
+            let memory = Memory::open(&folder, server_id, conn)?;
+            // One store has one folder: whoever came first has named the same.
+            drop(inner.pool.memory.set(memory));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Refuses a database that is older than what the node remembers.
+    ///
+    /// # Errors
+    /// [`StoreError::RolledBack`].
+    pub fn require_current(&self) -> Result<(), StoreError> {
+        self.inner.pool.memory.get().map_or(Ok(()), Memory::require_current)
+    }
+
+    /// As [`read`](Self::read), for what decides who is let in: what ended may be alive in a database that was restored from a
+    /// backup.
+    ///
+    /// # Errors
+    /// [`StoreError::RolledBack`]; as [`read`](Self::read).
+    pub async fn read_current<T, E, F>(&self, query: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    {
+        let found = self.run(query).await?;
+        // Afterwards: it may have been this very read that met another database.
+        self.require_current()?;
+        Ok(found)
+    }
+
+    /// Brings to death again what a database that was restored from a backup does not know, by `change`, which is told
+    /// what that is, in one transaction that begins the lineage `lineage`. `None` when there is nothing to recover.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn recover<T, E, F>(&self, lineage: i64, change: F) -> Result<Option<T>, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Connection, &Unknown) -> Result<T, E> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        self.run(move |conn| match inner.pool.memory.get() {
+            Some(memory) => memory.recover(conn, lineage, change),
+            None => Ok(None),
+        })
+        .await
+    }
+
     /// Where the data lives.
     pub fn url(&self) -> &DatabaseUrl {
         self.inner.pool.url()
@@ -104,8 +173,8 @@ impl Store {
     /// It runs to its end even if the caller is dropped. Keep it under 4 MiB of rows or 100 ms (design D7).
     ///
     /// # Errors
-    /// What `change` returns; [`StoreError::Busy`], [`StoreError::Full`], [`StoreError::Unavailable`], or
-    /// [`StoreError::OutcomeUnknown`] when the connection was lost while committing.
+    /// What `change` returns; [`StoreError::Busy`], [`StoreError::Full`], [`StoreError::Unavailable`],
+    /// [`StoreError::RolledBack`], or [`StoreError::OutcomeUnknown`] when the connection was lost while committing.
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -116,9 +185,19 @@ impl Store {
             Some(writer) => Some(Arc::clone(writer).lock_owned().await),
             None => None,
         };
+        let inner = Arc::clone(&self.inner);
         self.run(move |conn| {
             let _turn = turn;
-            in_transaction(conn, change)
+            let memory = inner.pool.memory.get();
+            memory.map_or(Ok(()), Memory::require_current)?;
+            let (value, mark) = in_transaction(conn, |conn| -> Result<_, E> {
+                let value = change(conn)?;
+                Ok((value, memory::note_deaths(conn, memory)?))
+            })?;
+            if let (Some(memory), Some(mark)) = (memory, mark) {
+                memory.raise(mark);
+            }
+            Ok(value)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Connections kept open between uses. A database that is away says so at once: nobody waits for it to come back, and
 //! the first use after it did gets a fresh connection.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::RunQueryDsl as _;
@@ -9,6 +9,7 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, Transact
 
 use super::connection::{Connection, DatabaseUrl, open};
 use super::error::StoreError;
+use super::memory::Memory;
 
 /// A connection that answered this short a time ago is taken to be alive; a longer silence costs a question.
 const TRUSTED_FOR: Duration = Duration::from_millis(500);
@@ -17,6 +18,8 @@ const TRUSTED_FOR: Duration = Duration::from_millis(500);
 pub(super) struct Pool {
     url: DatabaseUrl,
     idle: Mutex<Vec<Idle>>,
+    /// What the node remembers of its database, if it has a data folder.
+    pub memory: OnceLock<Memory>,
 }
 
 struct Idle {
@@ -27,7 +30,7 @@ struct Idle {
 
 impl Pool {
     pub fn new(url: DatabaseUrl) -> Self {
-        Self { url, idle: Mutex::default() }
+        Self { url, idle: Mutex::default(), memory: OnceLock::new() }
     }
 
     pub fn url(&self) -> &DatabaseUrl {
@@ -68,6 +71,10 @@ impl Pool {
             // As long as SQLite waits for its writer; and whoever stops in the middle of a transaction holds its locks
             // no longer than a minute.
             conn.batch_execute("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")?;
+        }
+        // Behind the same URL there may be another database by now.
+        if let Some(memory) = self.memory.get() {
+            memory.meet(&mut conn)?;
         }
         Ok(conn)
     }

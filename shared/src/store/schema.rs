@@ -280,6 +280,21 @@ tables! {
         slice_id: SqlId,
         tag_id: BigInt,
     }
+    high_water (id) {
+        id: BigInt,
+        lineage: BigInt,
+        revision: BigInt,
+    }
+    recoveries (number) {
+        number: BigInt,
+        lineage: BigInt,
+        base: BigInt,
+        covered: BigInt,
+    }
+    deaths (kind, id) {
+        kind: Text,
+        id: Text,
+    }
     imports (id) {
         id: BigInt,
         source_sha256: Binary,

@@ -51,6 +51,8 @@ pub enum Ended {
     KeyChanged,
     /// A refresh token that had been exchanged was shown again.
     TokenReused,
+    /// The database was restored from a backup, which may not know of its end.
+    RolledBack,
 }
 
 impl Ended {
@@ -64,6 +66,7 @@ impl Ended {
             Self::UserDeleted => "user deleted",
             Self::KeyChanged => "api-key changed",
             Self::TokenReused => "refresh token used twice",
+            Self::RolledBack => "rolled back",
         }
     }
 }
@@ -188,6 +191,16 @@ pub fn end_all(
     .set((sessions::ended_at.eq(now), sessions::ended_why.eq(why.as_str())))
     .execute(conn)?;
     Ok(())
+}
+
+/// Ends every session of everybody; returns how many.
+///
+/// # Errors
+/// What SQL reports.
+pub fn end_everybodys(conn: &mut Connection, why: Ended, now: Timestamp) -> Result<usize, StoreError> {
+    Ok(diesel::update(sessions::table.filter(sessions::ended_at.is_null()))
+        .set((sessions::ended_at.eq(now), sessions::ended_why.eq(why.as_str())))
+        .execute(conn)?)
 }
 
 /// Removes the sessions of a user whose time is over.

@@ -70,7 +70,15 @@ pub fn ring_epoch(conn: &mut Connection) -> Result<i64, StoreError> {
 /// # Errors
 /// What SQL reports.
 pub fn raise_ring_epoch(conn: &mut Connection) -> Result<(), StoreError> {
-    diesel::update(settings::table).set(settings::ring_epoch.eq(settings::ring_epoch + 1)).execute(conn)?;
+    raise_ring_epoch_by(conn, 1)
+}
+
+/// The same, beyond what servers may have seen of another copy of the database.
+///
+/// # Errors
+/// What SQL reports.
+pub fn raise_ring_epoch_by(conn: &mut Connection, by: i64) -> Result<(), StoreError> {
+    diesel::update(settings::table).set(settings::ring_epoch.eq(settings::ring_epoch + by)).execute(conn)?;
     Ok(())
 }
 

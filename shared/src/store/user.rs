@@ -399,6 +399,21 @@ pub fn rehash(conn: &mut Connection, user: &UserRow, new_hash: &str) -> Result<(
     Ok(())
 }
 
+/// Takes a password that somebody else may know: nobody logs in with any until another one is set.
+///
+/// # Errors
+/// What SQL reports.
+pub fn take_password(conn: &mut Connection, id: i64, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::password_hash.eq(None::<String>),
+            users::password_changed.eq(now),
+            users::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Gives the sync user its next name. Its password lives in `api_keys`; what an earlier one was worth ends here.
 ///
 /// # Errors

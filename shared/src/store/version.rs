@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 
 use super::list::{Column, Columns, Kind, Order, Selection, Value, all_of, page_of};
-use super::schema::slice_versions;
+use super::schema::{grains, slice_metadata, slice_versions, slices};
+use super::slice::SliceRow;
 use super::{Connection, StoreError};
 use crate::wire::{Id, Timestamp};
 
@@ -71,6 +72,35 @@ pub fn set_source(
             slice_versions::source_version.eq(source.1),
             slice_versions::content_date.eq(content_date),
         ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Publishes what is published once more, under a number that is higher by `by`; the draft stays the next one. Numbers in between
+/// may have been given to something else that nobody here knows of.
+///
+/// # Errors
+/// What SQL reports.
+pub fn skip(conn: &mut Connection, slice: &SliceRow, by: i64, now: Timestamp) -> Result<(), StoreError> {
+    let (id, version, draft) = (slice.id, slice.current_version + by, slice.current_version + 1);
+    let base = find(conn, id, slice.current_version)?
+        .ok_or_else(|| StoreError::Internal(format!("slice {id} has no current version")))?;
+    insert(conn, &VersionRow { version, created_at: now, ..base })?;
+    diesel::update(grains::table.filter(grains::slice_id.eq(id)).filter(grains::added_in.eq(draft)))
+        .set(grains::added_in.eq(draft + by))
+        .execute(conn)?;
+    diesel::update(grains::table.filter(grains::slice_id.eq(id)).filter(grains::removed_in.eq(draft)))
+        .set(grains::removed_in.eq(draft + by))
+        .execute(conn)?;
+    let pairs = || slice_metadata::table.filter(slice_metadata::slice_id.eq(id));
+    diesel::update(pairs().filter(slice_metadata::added_in.eq(draft)))
+        .set(slice_metadata::added_in.eq(draft + by))
+        .execute(conn)?;
+    diesel::update(pairs().filter(slice_metadata::removed_in.eq(draft)))
+        .set(slice_metadata::removed_in.eq(draft + by))
+        .execute(conn)?;
+    diesel::update(slices::table.find(id))
+        .set((slices::current_version.eq(version), slices::updated_at.eq(now)))
         .execute(conn)?;
     Ok(())
 }

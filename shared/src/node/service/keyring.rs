@@ -135,15 +135,46 @@ pub(super) async fn replace_used_up(node: &Node) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a recovery does to the rings: ends the keys `dead`, and every key of tokens, so that nothing is good any more that was
+/// signed before. Where the active one was among them, a new one is. `given_out`: so often the rings may have changed
+/// meanwhile. Returns which of `dead` were alive.
+pub(super) fn end_in_recovery(
+    conn: &mut Connection,
+    dead: &[String],
+    given_out: i64,
+    fresh: &Fresh,
+) -> Result<Vec<String>, Error> {
+    store::setting::hold(conn)?;
+    let living = store::keyring::list(conn)?;
+    for row in living.iter().filter(|row| row.purpose == Purpose::Jwt.as_str() || dead.contains(&row.id)) {
+        store::keyring::retire(conn, &row.id, fresh.now)?;
+    }
+    for purpose in [Purpose::Jwt, Purpose::Seal] {
+        let has_ring = living.iter().any(|row| row.purpose == purpose.as_str());
+        if has_ring && store::keyring::find_active(conn, purpose.as_str())?.is_none() {
+            let row = add(conn, purpose, fresh)?;
+            start(conn, &row, fresh.now)?;
+        }
+    }
+    store::setting::raise_ring_epoch_by(conn, given_out + 1)?;
+    Ok(living.into_iter().map(|row| row.id).filter(|id| dead.contains(id)).collect())
+}
+
 fn require_ring(node: &Node, purpose: Purpose) -> Result<(), Error> {
     if purpose == Purpose::Seal { node.require_role(ServerRole::Primary) } else { Ok(()) }
 }
 
 /// What a new key is made with.
-struct Fresh {
+pub(super) struct Fresh {
     rings: Arc<Rings>,
     random: Random,
     now: Timestamp,
+}
+
+impl Fresh {
+    pub(super) fn of(node: &Node) -> Self {
+        Self { rings: Arc::clone(&node.rings), random: node.random.clone(), now: node.clock.now() }
+    }
 }
 
 /// Changes the rings, one change after the other, and lets every server know.
@@ -151,7 +182,7 @@ async fn change(
     node: &Node,
     work: impl FnOnce(&mut Connection, &Fresh) -> Result<KeyRow, Error> + Send + 'static,
 ) -> Result<RingKey, Error> {
-    let fresh = Fresh { rings: Arc::clone(&node.rings), random: node.random.clone(), now: node.clock.now() };
+    let fresh = Fresh::of(node);
     let changed = node
         .store
         .write(move |conn| -> Result<Entry, Error> {

@@ -61,7 +61,7 @@ async fn by_password(
     let (key, source, now) = (node.throttle.clone(), peer.source(), node.clock.now());
     let (user, company_active, attempt) = node
         .store
-        .read(move |conn| -> Result<_, Error> {
+        .read_current(move |conn| -> Result<_, Error> {
             let user = super::user::find_by_login(conn, &username)?;
             // As much work for a name that nobody has.
             let company = store::company::find(conn, user.as_ref().map_or(Id::NIL, |user| user.company_id))?;
@@ -182,7 +182,7 @@ async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
         let scan_id = scannable.as_ref().map(|key| key.id.clone());
         let (epoch, found) = node
             .store
-            .read(move |conn| -> Result<_, StoreError> {
+            .read_current(move |conn| -> Result<_, StoreError> {
                 let Some(scan_id) = scan_id else {
                     let (epoch, found) = store::api_key::look_up(conn, key_id)?;
                     // One that is written in the other way has another secret: that one opens nothing.

@@ -13,6 +13,7 @@ pub mod mint;
 pub mod password;
 pub mod publish;
 pub mod receiver;
+pub mod recover;
 pub mod refresh;
 mod rollback;
 pub mod session;

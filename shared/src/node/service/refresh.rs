@@ -120,7 +120,7 @@ async fn of_machine(
     peer: &Peer,
     now: Timestamp,
 ) -> Result<(ApiKeyRow, (String, String)), Error> {
-    let found = node.store.read(move |conn| store::api_key::find(conn, key_id)).await?;
+    let found = node.store.read_current(move |conn| store::api_key::find(conn, key_id)).await?;
     let FoundKey { key, user, company_active, .. } = found.ok_or(Error::LoginRefused)?;
     if !(accepts(&key, now) && admits(&key, || peer.address) && user.active && company_active) {
         return Err(Error::LoginRefused);

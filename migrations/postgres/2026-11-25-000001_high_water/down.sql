@@ -1,0 +1,17 @@
+DROP TRIGGER api_keys_death ON api_keys;
+DROP TRIGGER api_keys_mint ON api_keys;
+DROP TRIGGER users_death ON users;
+DROP TRIGGER users_password ON users;
+DROP TRIGGER companies_death ON companies;
+DROP TRIGGER companies_removal ON companies;
+DROP TRIGGER sessions_death ON sessions;
+DROP TRIGGER keyring_death ON keyring;
+DROP TRIGGER keyring_birth ON keyring;
+DROP TRIGGER subscriptions_death ON subscriptions;
+DROP TRIGGER subscriptions_removal ON subscriptions;
+DROP TRIGGER slices_version ON slices;
+DROP FUNCTION note_version();
+DROP FUNCTION note_death();
+DROP TABLE deaths;
+DROP TABLE recoveries;
+DROP TABLE high_water;

@@ -1,0 +1,15 @@
+DROP TRIGGER api_keys_death;
+DROP TRIGGER api_keys_mint;
+DROP TRIGGER users_death;
+DROP TRIGGER users_password;
+DROP TRIGGER companies_death;
+DROP TRIGGER companies_removal;
+DROP TRIGGER sessions_death;
+DROP TRIGGER keyring_death;
+DROP TRIGGER keyring_birth;
+DROP TRIGGER subscriptions_death;
+DROP TRIGGER subscriptions_removal;
+DROP TRIGGER slices_version;
+DROP TABLE deaths;
+DROP TABLE recoveries;
+DROP TABLE high_water;
