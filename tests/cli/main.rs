@@ -24,6 +24,7 @@ mod keyring;
 mod listing;
 mod preview;
 mod pulling;
+mod recover;
 mod story;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -12,6 +12,7 @@
 
 mod draw;
 mod ends;
+mod event;
 mod forge;
 mod forged;
 mod key;
@@ -22,6 +23,7 @@ mod login;
 mod outage;
 mod password;
 mod random_input;
+mod restored;
 mod rotation;
 mod session;
 mod tampered;

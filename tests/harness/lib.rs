@@ -15,6 +15,7 @@ pub mod left_out;
 pub mod liar;
 pub mod node;
 pub mod postgres;
+pub mod restore;
 pub mod sample;
 pub mod seed;
 

@@ -238,6 +238,12 @@ impl TestPrimary {
     pub async fn stop(self) {
         self.running.stop().await;
     }
+
+    /// The same; its database stays.
+    pub(crate) async fn stop_and_keep(self) -> TestDatabase {
+        self.running.stop().await;
+        self.database
+    }
 }
 
 /// A running secondary.

@@ -256,6 +256,22 @@ impl Cluster {
         Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
 
+    /// What `pg_dump` writes of a schema, as a script that makes it again.
+    ///
+    /// # Errors
+    ///
+    /// When `pg_dump` cannot run or the server refuses.
+    pub fn dump(&self, url: &str, schema: &str) -> io::Result<String> {
+        let output = without_pg_variables(&mut Command::new(self.programs.join("pg_dump")))
+            .args(["-w", "--no-owner", "--schema", schema, "-d", url])
+            .stdin(Stdio::null())
+            .output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+
     fn next_name(&self, kind: &str) -> String {
         format!("{kind}_{}", self.spaces.fetch_add(1, Ordering::Relaxed))
     }

@@ -98,7 +98,7 @@ enum Command {
     #[command(after_help = "Example: sandpiper-primary schema --backend postgres")]
     Schema(schema::Schema),
     /// Copy the database into a file, while the server runs
-    #[command(after_help = "Example: sandpiper-primary backup /backup/sandpiper-$(date +%F).db")]
+    #[command(after_help = "Example: sandpiper-primary backup /backup/sandpiper.db")]
     Backup(backup::Backup),
     /// Go on with a database that was restored from a backup: what ended since ends again
     #[command(after_help = "Example: sandpiper-primary recover --accept-rollback")]

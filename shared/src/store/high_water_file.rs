@@ -128,9 +128,12 @@ impl Held<'_> {
             text.push_str(&format!("{revision} {kind} {id}\n"));
         }
         let end = position(self.whole()?);
+        let is_whole = end == position(self.len()?);
         let write = || {
-            // What a crash left of a line would make one with the next.
-            self.file.set_len(end)?;
+            if !is_whole {
+                // What a crash left of a line would make one with the next.
+                self.file.set_len(end)?;
+            }
             self.file.write_all_at(text.as_bytes(), end)?;
             self.file.sync_data()
         };

@@ -23,8 +23,8 @@ pub struct Rows(pub Vec<Row>);
 /// What requests, sessions and counters write beside what they are about, and what mints count.
 const NOT_COMPARED: [(&str, &str); 2] = [("sessions", "last_seen_at"), ("keyring", "seals")];
 
-/// Counters of whole tables, and of wrong passwords, which cannot be told from each other.
-const NOT_ROWS: [&str; 2] = ["row_counts", "login_failures"];
+/// Counters of whole tables, of wrong passwords, which cannot be told from each other, and of whatever ends.
+const NOT_ROWS: [&str; 3] = ["row_counts", "login_failures", "high_water"];
 
 #[derive(QueryableByName)]
 struct Text {
@@ -189,7 +189,7 @@ fn assign(rows: &mut [Row]) {
             "settings" => (None, Some(companies.clone())),
             // Drafts, and the staff's own.
             "grains" | "slice_metadata" | "tags" | "slice_tags" | "keyring" | "imports" | "partners"
-            | "sync_runs" | "rollbacks" | "high_water" | "recoveries" | "deaths" => (None, Some(BTreeSet::new())),
+            | "sync_runs" | "rollbacks" | "recoveries" | "deaths" => (None, Some(BTreeSet::new())),
             other => panic!("whose are the rows of {other}?"),
         };
         let readers = readers.unwrap_or_else(|| owner.iter().cloned().collect());
