@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, recover, schema,
-    secrets, serve,
+    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, recover,
+    schema, secrets, serve,
 };
 use shared::wire::server::ServerRole;
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::cli::{
-    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, recover, schema,
-    secrets, serve,
+    self, Failure, Global, account, backup, completions, import, init, keyring, list, migrate, recover,
+    schema, secrets, serve,
 };
 use shared::node::Error;
 use shared::wire::server::ServerRole;

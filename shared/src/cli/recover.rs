@@ -67,6 +67,8 @@ fn text(done: &Recovered) -> String {
     if !done.ring_keys_retired.is_empty() {
         lines.push(format!("  ring keys retired: {}", done.ring_keys_retired.join(", ")));
     }
-    lines.push("what was added since the backup is lost: companies, users and keys must be added again".to_owned());
+    lines.push(
+        "what was added since the backup is lost: companies, users and keys must be added again".to_owned(),
+    );
     lines.join("\n")
 }

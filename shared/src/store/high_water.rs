@@ -65,9 +65,7 @@ pub(super) fn take_deaths(conn: &mut Connection) -> Result<Vec<Death>, StoreErro
 
 /// Raises the revision. The last row that a transaction takes, so it waits for nobody who waits for us.
 pub(super) fn raise(conn: &mut Connection) -> Result<Mark, StoreError> {
-    diesel::update(high_water::table)
-        .set(high_water::revision.eq(high_water::revision + 1))
-        .execute(conn)?;
+    diesel::update(high_water::table).set(high_water::revision.eq(high_water::revision + 1)).execute(conn)?;
     mark(conn)
 }
 
@@ -134,7 +132,11 @@ mod tests {
         assert_eq!(gap(mark(0, 9), 3, now, &recoveries), None);
         let known = Some(Gap { floor: 4, covered: 9 });
         assert_eq!(gap(mark(0, 6), 5, now, &recoveries), known, "a death after the backup");
-        assert_eq!(gap(mark(0, 12), 0, now, &recoveries), known, "numbers that the other one did not know of");
+        assert_eq!(
+            gap(mark(0, 12), 0, now, &recoveries),
+            known,
+            "numbers that the other one did not know of"
+        );
     }
 
     #[test]

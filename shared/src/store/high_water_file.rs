@@ -224,7 +224,9 @@ mod tests {
         let other = MarkFile::new(path.clone(), "11111111-2222-4333-8444-555555555555".parse().unwrap());
         other.hold().unwrap().set_mark(Mark { lineage: 0, revision: 4 }).unwrap();
         let own = MarkFile::new(path.clone(), Id::NIL);
-        assert!(matches!(own.hold().unwrap().mark(), Err(StoreError::HighWater(why)) if why.contains("11111111")));
+        assert!(
+            matches!(own.hold().unwrap().mark(), Err(StoreError::HighWater(why)) if why.contains("11111111"))
+        );
         fs::write(&path, [b'x'; 200]).unwrap();
         assert!(matches!(own.hold().unwrap().mark(), Err(StoreError::HighWater(_))));
     }

@@ -36,18 +36,17 @@ impl Memory {
         Ok(Self { file, seen: Mutex::new(mark), is_rolled_back: AtomicBool::new(gap.is_some()) })
     }
 
-    /// A new connection: is it still the same database, or one that knows more?
+    /// A new connection: is it still the same database, or one that knows more? Another process of the folder may have seen it
+    /// come further than this one has.
     pub fn meet(&self, conn: &mut Connection) -> Result<(), StoreError> {
         // Before the database is asked: another thread may raise both meanwhile.
         let seen = self.seen();
-        let now = high_water::mark(conn)?;
-        if now.lineage == seen.lineage && now.revision >= seen.revision {
-            return Ok(());
-        }
-        let (mark, gap) = look(&self.file.hold()?, conn)?;
-        match gap {
-            Some(_gap) => self.roll_back(),
-            None => self.see(mark),
+        let (now, gap) = look(&self.file.hold()?, conn)?;
+        // What could not be written to the file is known all the same.
+        if gap.is_some() || (now.lineage == seen.lineage && now.revision < seen.revision) {
+            self.roll_back();
+        } else {
+            self.see(now);
         }
         Ok(())
     }
@@ -151,7 +150,10 @@ impl Memory {
 
 /// The last thing before a commit: takes what the transaction has ended out of the mailbox, raises the revision, and lets the
 /// folder remember it. Nothing of that happens where nothing ended.
-pub(super) fn note_deaths(conn: &mut Connection, memory: Option<&Memory>) -> Result<Option<Mark>, StoreError> {
+pub(super) fn note_deaths(
+    conn: &mut Connection,
+    memory: Option<&Memory>,
+) -> Result<Option<Mark>, StoreError> {
     let deaths = high_water::take_deaths(conn)?;
     if deaths.is_empty() {
         return Ok(None);

@@ -52,10 +52,10 @@ pub use connection::{AnyConnection, Connection, DatabaseUrl, UrlError, create_fi
 pub use conninfo::Conninfo;
 pub use error::StoreError;
 pub use high_water::Death;
+use memory::Memory;
 pub use memory::Unknown;
 pub use migrate::migrate;
 pub use migration::{Migration, migrations};
-use memory::Memory;
 use pool::Pool;
 pub use run_lock::RunLock;
 

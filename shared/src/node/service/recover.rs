@@ -152,5 +152,6 @@ fn number(id: &str) -> Result<i64, Error> {
 }
 
 fn damaged(id: &str) -> Error {
-    StoreError::HighWater(format!("the data folder's file high-water has a line with a damaged id ({id})")).into()
+    StoreError::HighWater(format!("the data folder's file high-water has a line with a damaged id ({id})"))
+        .into()
 }
