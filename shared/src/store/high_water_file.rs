@@ -123,10 +123,9 @@ impl Held<'_> {
 
     /// Adds deaths, and lets nobody go on before they are on the disk.
     pub fn append(&self, revision: i64, deaths: &[&Death]) -> Result<(), StoreError> {
-        let mut text = String::new();
-        for Death { kind, id } in deaths {
-            text.push_str(&format!("{revision} {kind} {id}\n"));
-        }
+        let revision = revision.to_string();
+        let lines = deaths.iter().flat_map(|Death { kind, id }| [&revision, " ", kind, " ", id, "\n"]);
+        let text: String = lines.collect();
         let end = position(self.whole()?);
         let is_whole = end == position(self.len()?);
         let write = || {
