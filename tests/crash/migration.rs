@@ -40,18 +40,23 @@ fn undoable(url: &DatabaseUrl) -> usize {
     migrations(url).len() - 1
 }
 
-/// Makes the newest `count` migrations undone.
-async fn go_back(url: &DatabaseUrl, count: usize) {
+/// Makes the newest `count` migrations undone, and what the folder remembers of the newer database.
+async fn go_back(node: &Node, count: usize) {
+    let url = &node.database;
+    drop(fs::remove_file(node.home.folder.join("high-water")));
     let mut undo: Vec<(String, PathBuf)> = migrations(url).into_iter().rev().take(count).collect();
     let store = Store::open(url.clone()).unwrap();
+    // Not by `write`, which looks into one of the tables before it commits.
     store
-        .write(move |conn| -> Result<(), StoreError> {
+        .read(move |conn| -> Result<(), StoreError> {
+            on_backend!(conn, |c| c.batch_execute("BEGIN"))?;
             for (version, folder) in undo.drain(..) {
                 let down = fs::read_to_string(folder.join("down.sql")).unwrap();
                 on_backend!(conn, |c| c.batch_execute(&down))?;
                 let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = '{version}'");
                 on_backend!(conn, |c| diesel::sql_query(forget).execute(c))?;
             }
+            on_backend!(conn, |c| c.batch_execute("COMMIT"))?;
             Ok(())
         })
         .await
@@ -82,7 +87,7 @@ async fn assert_up_to_date(url: &DatabaseUrl) {
 
 /// `migrate` dies at a named point, on a database that is one migration behind; the next one does the rest.
 pub async fn dies_at(node: &Node, point: &str) {
-    go_back(&node.database, 1).await;
+    go_back(node, 1).await;
     let ended = node.home.run_with(&["migrate"], "", &[("SANDPIPER_FAILPOINT", point)]);
     assert!(ended.was_killed(), "it never came by {point}: {ended:?}");
     node.home.run(&["migrate"]).ok();
@@ -116,7 +121,7 @@ async fn any_death(test: &'static str, kind: Kind) {
         match round.draw.random_range(0..3) {
             // The command, on a database of an older version.
             0 => {
-                go_back(&node.database, round.draw.random_range(1..=undoable(&node.database))).await;
+                go_back(node, round.draw.random_range(1..=undoable(&node.database))).await;
                 let moment = migrate_pace.mul_f64(round.draw.random_range(0.0..1.1));
                 round.note = format!("`migrate` killed after {moment:?}");
                 cut += u32::from(node.home.run_killed(&["migrate"], "", moment).was_killed());
@@ -137,7 +142,7 @@ async fn any_death(test: &'static str, kind: Kind) {
             }
             // The first start of a new version.
             _ => {
-                go_back(&node.database, round.draw.random_range(1..=undoable(&node.database))).await;
+                go_back(node, round.draw.random_range(1..=undoable(&node.database))).await;
                 let moment = start_pace.mul_f64(round.draw.random_range(0.0..1.1));
                 round.note = format!("the first start killed after {moment:?}");
                 let serve = ["serve", "--listen", "127.0.0.1:0"];
