@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::node::service::recover::{Recovered, recover};
 use shared::store::StoreError;
+use shared::wire::Timestamp;
 use tests::node::{COMPANY_ADMIN_PASSWORD, published_grains};
 use tests::restore::Home;
 use tests::{ADMIN, TestDatabase, TestSecondary};
@@ -373,5 +374,52 @@ async fn many_that_end_something_at_once_write_every_line_once() {
         one.stop().await;
         other.stop().await;
         home.node().await.store.require_current().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_that_was_cut_off_is_done_again() {
+    for database in TestDatabase::each("a_recovery_that_was_cut_off") {
+        let home = Home::found(database).await;
+        let file = home.folder().join("high-water");
+        let primary = home.serve().await;
+        primary.add_company("Retail Parts", "anna").await;
+        let anna = token_of(&primary.url, "anna", COMPANY_ADMIN_PASSWORD).await;
+        let key = mint(&primary.url, &anna).await;
+        let backup = home.back_up().await;
+        let ended = reqwest::Client::new().delete(format!("{}/v1/apikey", primary.url)).bearer_auth(&anna);
+        assert_eq!(ended.send().await.unwrap().status(), 200);
+        primary.stop().await;
+        home.restore(&backup);
+        let before = std::fs::read(&file).unwrap();
+
+        // It dies before its commit.
+        let node = home.node().await;
+        let died = node.store.recover(7, |conn, unknown| {
+            assert!(!unknown.deaths.is_empty());
+            shared::store::session::end_everybodys(
+                conn,
+                shared::store::session::Ended::RolledBack,
+                Timestamp::default(),
+            )?;
+            Err::<(), _>(StoreError::Busy)
+        });
+        assert!(matches!(died.await, Err(StoreError::Busy)));
+        assert!(matches!(node.store.require_current(), Err(StoreError::RolledBack)));
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        // It dies behind it: the file does not know yet.
+        assert_eq!(recovered(&home).await.companies_without_key.len(), 1);
+        std::fs::write(&file, before).unwrap();
+        assert!(matches!(home.node().await.store.require_current(), Err(StoreError::RolledBack)));
+        assert_eq!(recovered(&home).await.companies_without_key.len(), 0, "they are dead already");
+        let primary = home.serve().await;
+        assert_eq!(key_login(&primary.url, &key).await.status, 401);
+        // The same backup once more: it is from before the recoveries.
+        primary.stop().await;
+        home.restore(&backup);
+        assert_eq!(recovered(&home).await.companies_without_key.len(), 1);
+        let primary = home.serve().await;
+        assert_eq!(key_login(&primary.url, &key).await.status, 401);
+        primary.stop().await;
     }
 }
