@@ -11,7 +11,7 @@ use tests::{ADMIN, TestDatabase, TestSecondary};
 
 use super::ends::TABLE;
 use super::event::{Event, Party, Servers};
-use super::{id_of, key_login, mint, post, token_of};
+use super::{get, id_of, key_login, mint, post, token_of};
 
 async fn recovered(home: &Home) -> Recovered {
     recover(&home.node().await).await.unwrap().expect("something to recover")
@@ -420,6 +420,50 @@ async fn a_recovery_that_was_cut_off_is_done_again() {
         assert_eq!(recovered(&home).await.companies_without_key.len(), 1);
         let primary = home.serve().await;
         assert_eq!(key_login(&primary.url, &key).await.status, 401);
+        primary.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_nothing_leaves_the_number_as_it_is() {
+    for database in TestDatabase::each("what_ends_nothing") {
+        let home = Home::found(database).await;
+        let primary = home.serve().await;
+        let company = primary.add_company("Retail Parts", "anna").await;
+        let slice = primary.add_slice("items", "pies-items", &json!({}), company).await;
+        let anna = token_of(&primary.url, "anna", COMPANY_ADMIN_PASSWORD).await;
+        let key = mint(&primary.url, &anna).await;
+        let remembered = async || {
+            home.node().await;
+            std::fs::read_to_string(home.folder().join("high-water")).unwrap()
+        };
+        let before = remembered().await;
+        let body = json!({ "username": "anna", "password": COMPANY_ADMIN_PASSWORD });
+        let login = post(&primary.url, "/login", &body).await.body;
+        let refresh = login["refresh_token"].as_str().unwrap();
+        assert_eq!(get(&primary.url, &format!("/refresh/{refresh}"), "").await.status, 200);
+        assert_eq!(post(&primary.url, "/refresh", &json!({ "refresh_token": refresh })).await.status, 200);
+        let wrong = json!({ "username": "anna", "password": "not this one" });
+        assert_eq!(post(&primary.url, "/login", &wrong).await.status, 401);
+        let machine = key_login(&primary.url, &key).await.body;
+        assert_eq!(get(&primary.url, "/me", machine["token"].as_str().unwrap()).await.status, 200);
+        primary.add_grain(slice, "a", "draft").await;
+        // His password is hashed anew, since it now costs more.
+        let mut policies = tests::node::quick();
+        policies.passwords.cost += 1;
+        let dearer = primary.start_twin(policies).await;
+        let hash = async || {
+            let anna = primary.node.store.read(|conn| shared::store::user::find_by_username(conn, "anna"));
+            anna.await.unwrap().unwrap().password_hash
+        };
+        let cheap = hash().await;
+        token_of(&dearer.url(), "anna", COMPANY_ADMIN_PASSWORD).await;
+        assert_ne!(hash().await, cheap);
+        dearer.stop().await;
+        assert_eq!(remembered().await, before);
+        // And what ends something does not.
+        primary.refresh(slice).await;
+        assert_ne!(remembered().await, before);
         primary.stop().await;
     }
 }
