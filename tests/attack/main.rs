@@ -31,7 +31,7 @@
 //! | – | rings that one server turned are old at another; retiring a key cuts partners off | `race` `ring::rings_turn…`; `credential` `keyring`, all | 30 to 32 |
 //! | – | a refresh token is stolen; a login is left alone | `credential` `session`, all | 33 to 35 |
 //! | – | passwords are guessed, by many at once, from anywhere, behind a proxy | `credential` `throttle`, all | 36 to 41 |
-//! | – | a database is restored from a backup that does not know what ended since | `credential` `restored`, all; `cli` `recover`, all | 86, 87 |
+//! | – | a database is restored from a backup that does not know what ended since | `credential` `restored` and `high_water`, all; `cli` `recover`, all | 86, 87 |
 //! | – | forged, mixed and altered tokens and keys; repeated nonces | `credential` `forged`, `kind`, `tampered`, `random_input`, all | 50 to 69 |
 //! | B11 | a subscription is made anew under another id | `rerun::a_subscription_made_anew…` | 28 |
 

@@ -15,6 +15,7 @@ mod ends;
 mod event;
 mod forge;
 mod forged;
+mod high_water;
 mod key;
 mod key_life;
 mod keyring;
