@@ -95,12 +95,13 @@ async fn live(
     let machine = if claims.sid.is_none() { api_key::key_id(&claims.sub) } else { None };
     let (user, company_active, key_id, epoch) = match (machine, claims.sid) {
         (Some(key_id), _) => {
-            let (epoch, found) = node.store.read_current(move |conn| store::api_key::look_up(conn, key_id)).await?;
+            let (epoch, found) =
+                node.store.read_current(move |conn| store::api_key::look_up_standing(conn, key_id)).await?;
             match found {
                 Some(found)
-                    if accepts(&found.key, now)
-                        && found.key.generation == claims.generation
-                        && admits(&found.key, || Peer::of(request.request()).address) =>
+                    if accepts(&found.standing, now)
+                        && found.standing.generation == claims.generation
+                        && admits(&found.standing, || Peer::of(request.request()).address) =>
                 {
                     (found.user, found.company_active, Some(key_id), epoch)
                 }

@@ -58,6 +58,8 @@ pub struct Node {
     pub retries: SealKey,
     /// Hashing of people's passwords.
     pub passwords: Passwords,
+    /// What keys that do not open are looked up as.
+    pub decoy: service::login::Decoy,
     /// How long logins of people live.
     pub sessions: Lives,
     /// Hides whose failed logins are counted.

@@ -6,6 +6,7 @@ use crate::clock::{Clock, Random};
 use crate::crypto::keyring::{Purpose, unwrap};
 use crate::crypto::password::Passwords;
 use crate::crypto::root_key::RootKey;
+use crate::node::service::login::Decoy;
 use crate::node::{Node, Policies, Rings};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{DataDir, Misconfigured};
@@ -104,6 +105,7 @@ pub async fn assemble(
         rings: Arc::new(Rings::new(root_key.clone(), is_primary, setting.ring_epoch, &keys)?),
         retries: root_key.derive("sandpiper mint retry v1"),
         passwords: Passwords::new(policies.passwords),
+        decoy: Decoy::default(),
         sessions: policies.sessions,
         throttle: root_key.derive_mac("sandpiper login throttle v1"),
         proxies: policies.proxies,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::{api_keys, companies, settings, users};
 use super::user::{HOLDER, Holder};
-use super::{Connection, StoreError};
+use super::{Connection, StoreError, on_backend};
 use crate::wire::{Id, Timestamp};
 
 /// A row of `api_keys`.
@@ -54,6 +54,18 @@ pub struct ApiKeyRow {
 }
 
 impl ApiKeyRow {
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let Self { generation, valid_until, expires_at, .. } = *self;
+        Standing {
+            generation,
+            state: self.state.clone(),
+            valid_until,
+            expires_at,
+            networks: self.networks.clone(),
+        }
+    }
+
     /// An active key without a verifier, sealed by nothing, that lives for ever and may be used from anywhere.
     pub fn new(
         key_id: Id,
@@ -96,6 +108,40 @@ pub fn insert(conn: &mut Connection, row: &ApiKeyRow) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// How a key stands: what decides whether it is good, and from where.
+#[derive(Debug, Clone, Queryable)]
+pub struct Standing {
+    /// Rises by one with each mint of the company.
+    pub generation: i64,
+    /// `active`, `overlap` or `revoked`.
+    pub state: String,
+    /// End of an overlap.
+    pub valid_until: Option<Timestamp>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Networks from which it may be used, with a space between; empty: anywhere.
+    pub networks: String,
+}
+
+const STANDING: (
+    api_keys::generation,
+    api_keys::state,
+    api_keys::valid_until,
+    api_keys::expires_at,
+    api_keys::networks,
+) = (api_keys::generation, api_keys::state, api_keys::valid_until, api_keys::expires_at, api_keys::networks);
+
+/// How a key stands, whose it is, and whether the company is switched on.
+#[derive(Debug, Clone, Queryable)]
+pub struct FoundStanding {
+    /// Of the key.
+    pub standing: Standing,
+    /// The company's sync user.
+    pub user: Holder,
+    /// Whether the company is switched on.
+    pub company_active: bool,
+}
+
 /// A key and what decides whether it is good.
 #[derive(Debug, Clone, Queryable)]
 pub struct FoundKey {
@@ -110,13 +156,14 @@ pub struct FoundKey {
 /// Which state of the key rings is in force, and the key that fulfils a condition, with its user and company: the one read
 /// behind every request and login of a machine, which takes as long for a key that there is not.
 macro_rules! look_up {
-    ($conn:expr, $condition:expr) => {
-        settings::table
+    ($conn:expr, $condition:expr, $columns:expr) => {
+        // On the connection itself, where a query that does not change its shape is written and prepared once.
+        on_backend!($conn, |conn| settings::table
             .left_join(api_keys::table.on($condition))
             .left_join(users::table.on(users::id.eq(api_keys::user_id).and(users::deleted_at.is_null())))
             .left_join(companies::table.on(companies::id.eq(users::company_id)))
-            .select((settings::ring_epoch, (api_keys::all_columns, HOLDER, companies::active).nullable()))
-            .first($conn)
+            .select((settings::ring_epoch, ($columns, HOLDER, companies::active).nullable()))
+            .first(conn))
     };
 }
 
@@ -125,18 +172,26 @@ macro_rules! look_up {
 /// # Errors
 /// What SQL reports.
 pub fn look_up(conn: &mut Connection, key_id: Id) -> Result<(i64, Option<FoundKey>), StoreError> {
-    Ok(look_up!(conn, api_keys::key_id.eq(key_id))?)
+    Ok(look_up!(conn, api_keys::key_id.eq(key_id), api_keys::all_columns)?)
+}
+
+/// The same, as far as a token of it needs it.
+///
+/// # Errors
+/// What SQL reports.
+pub fn look_up_standing(
+    conn: &mut Connection,
+    key_id: Id,
+) -> Result<(i64, Option<FoundStanding>), StoreError> {
+    Ok(look_up!(conn, api_keys::key_id.eq(key_id), STANDING)?)
 }
 
 /// The same by the id in a key that scanners can find.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn look_up_scan_id(
-    conn: &mut Connection,
-    scan_id: String,
-) -> Result<(i64, Option<FoundKey>), StoreError> {
-    Ok(look_up!(conn, api_keys::scan_id.eq(scan_id))?)
+pub fn look_up_scan_id(conn: &mut Connection, scan_id: &str) -> Result<(i64, Option<FoundKey>), StoreError> {
+    Ok(look_up!(conn, api_keys::scan_id.eq(scan_id.to_owned()), api_keys::all_columns)?)
 }
 
 /// A key with its user and company.

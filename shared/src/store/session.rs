@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::{companies, sessions, settings, users};
 use super::user::{HOLDER, Holder};
-use super::{Connection, StoreError};
+use super::{Connection, StoreError, on_backend};
 use crate::wire::{Id, Timestamp};
 
 /// A row of `sessions`.
@@ -94,16 +94,20 @@ pub struct FoundSession {
 }
 
 macro_rules! found {
-    () => {
-        sessions::table
+    ($conn:expr, $condition:expr) => {
+        // On the connection itself, where a query that does not change its shape is written and prepared once.
+        on_backend!($conn, |conn| sessions::table
             .inner_join(users::table.inner_join(companies::table))
             .filter(users::deleted_at.is_null())
+            .filter($condition)
             .select((
                 sessions::all_columns,
                 HOLDER,
                 companies::active,
                 settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
             ))
+            .first(conn)
+            .optional())
     };
 }
 
@@ -112,7 +116,7 @@ macro_rules! found {
 /// # Errors
 /// What SQL reports.
 pub fn find_by_token(conn: &mut Connection, token_sha256: &[u8]) -> Result<Option<FoundSession>, StoreError> {
-    Ok(found!().filter(sessions::token_sha256.eq(token_sha256)).first(conn).optional()?)
+    Ok(found!(conn, sessions::token_sha256.eq(token_sha256))?)
 }
 
 /// A session with its user and company: the one read behind every request of a person.
@@ -120,7 +124,7 @@ pub fn find_by_token(conn: &mut Connection, token_sha256: &[u8]) -> Result<Optio
 /// # Errors
 /// What SQL reports.
 pub fn find(conn: &mut Connection, id: Id) -> Result<Option<FoundSession>, StoreError> {
-    Ok(found!().filter(sessions::id.eq(id)).first(conn).optional()?)
+    Ok(found!(conn, sessions::id.eq(id))?)
 }
 
 /// Notes that it is in use, if nobody has since `unseen_since`.

@@ -88,10 +88,10 @@ pub async fn inspect(node: &Node, api_key: &Secret) -> Result<Option<ApiKeyInfo>
 }
 
 fn info(row: ApiKeyRow, now: Timestamp) -> ApiKeyInfo {
-    let has_expired = row.state != "revoked" && !accepts(&row, now);
+    let has_expired = row.state != "revoked" && !accepts(&row.standing(), now);
     ApiKeyInfo {
         ending: is_ending(&row, now),
-        networks: networks_of(&row),
+        networks: networks_of(&row.networks),
         format: format_of(&row),
         expires_at: row.expires_at,
         key_id: row.key_id,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::Duration;
 
 use crate::node::Error;
-use crate::store::api_key::ApiKeyRow;
+use crate::store::api_key::{ApiKeyRow, Standing};
 use crate::wire::Timestamp;
 use crate::wire::api_key::{Format, MAX_EXPIRES_IN_DAYS, MAX_NETWORKS, MintRequest};
 use crate::wire::auth::KeyLife;
@@ -80,7 +80,7 @@ impl Terms {
 }
 
 /// Whether a key is good now.
-pub(in crate::node) fn accepts(key: &ApiKeyRow, now: Timestamp) -> bool {
+pub(in crate::node) fn accepts(key: &Standing, now: Timestamp) -> bool {
     let is_before = |end: Option<Timestamp>| end.is_none_or(|end| now < end);
     matches!(key.state.as_str(), "active" | "overlap")
         && is_before(key.valid_until)
@@ -89,15 +89,16 @@ pub(in crate::node) fn accepts(key: &ApiKeyRow, now: Timestamp) -> bool {
 
 /// Whether a key may be used from there. `address` is asked only for one that may not be used from anywhere, and nobody is
 /// admitted where it is not known.
-pub(in crate::node) fn admits(key: &ApiKeyRow, address: impl FnOnce() -> Option<IpAddr>) -> bool {
+pub(in crate::node) fn admits(key: &Standing, address: impl FnOnce() -> Option<IpAddr>) -> bool {
     key.networks.is_empty()
-        || address().is_some_and(|address| networks_of(key).iter().any(|network| network.contains(address)))
+        || address()
+            .is_some_and(|address| networks_of(&key.networks).iter().any(|network| network.contains(address)))
 }
 
 /// Whether a key has lived four fifths of its life: time to replace it.
 pub(super) fn is_ending(key: &ApiKeyRow, now: Timestamp) -> bool {
     let life = KeyLife { created_at: Some(key.created_at), expires_at: key.expires_at };
-    accepts(key, now) && life.is_ending(now)
+    accepts(&key.standing(), now) && life.is_ending(now)
 }
 
 pub(super) fn format_of(key: &ApiKeyRow) -> Format {
@@ -105,8 +106,8 @@ pub(super) fn format_of(key: &ApiKeyRow) -> Format {
 }
 
 /// One that cannot be read admits nobody.
-pub(super) fn networks_of(key: &ApiKeyRow) -> Vec<Network> {
-    key.networks.split(' ').filter_map(|network| network.parse().ok()).collect()
+pub(super) fn networks_of(networks: &str) -> Vec<Network> {
+    networks.split(' ').filter_map(|network| network.parse().ok()).collect()
 }
 
 fn written(networks: &[Network]) -> String {

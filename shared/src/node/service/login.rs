@@ -1,6 +1,6 @@
 //! Logging in, by password or api-key (design D4, D6).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Duration;
 
@@ -132,7 +132,8 @@ async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthTok
     let (Some(secret), Some(FoundKey { key, user, company_active, .. })) = (secret, found) else {
         return Err(Error::LoginRefused);
     };
-    let live = accepts(&key, now) && admits(&key, || peer.address) && user.active && company_active;
+    let standing = key.standing();
+    let live = accepts(&standing, now) && admits(&standing, || peer.address) && user.active && company_active;
     if !live || !secret_is_right(node, &key, &secret).await? {
         return Err(Error::LoginRefused);
     }
@@ -161,6 +162,20 @@ pub(super) fn machine_answer(
     }
 }
 
+/// A key that there is: as that one a key that does not open is looked up, so that it takes the time of one that does.
+#[derive(Default)]
+pub struct Decoy(Mutex<Id>);
+
+impl Decoy {
+    fn get(&self) -> Id {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, key_id: Id) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = key_id;
+    }
+}
+
 /// What became of an api-key under the newest rings.
 struct Opened {
     rings: Arc<Loaded>,
@@ -178,7 +193,7 @@ async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
         let credential = seals
             .and_then(|ring| Credential::open(api_key.expose(), ring.keys()))
             .filter(|credential| credential.primary_id.is_none_or(|id| id == node.server_id()));
-        let key_id = credential.as_ref().and_then(Credential::key_id).unwrap_or_else(|| node.random.id());
+        let key_id = credential.as_ref().and_then(Credential::key_id).unwrap_or_else(|| node.decoy.get());
         let scan_id = scannable.as_ref().map(|key| key.id.clone());
         let (epoch, found) = node
             .store
@@ -188,10 +203,13 @@ async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
                     // One that is written in the other way has another secret: that one opens nothing.
                     return Ok((epoch, found.filter(|found| found.key.scan_id.is_none())));
                 };
-                store::api_key::look_up_scan_id(conn, scan_id)
+                store::api_key::look_up_scan_id(conn, &scan_id)
             })
             .await?;
         if epoch <= rings.epoch {
+            if let Some(found) = &found {
+                node.decoy.set(found.key.key_id);
+            }
             let secret =
                 scannable.map(|key| key.secret).or_else(|| credential.map(|credential| credential.password));
             return Ok(Opened { rings, secret, found });

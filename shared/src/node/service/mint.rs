@@ -180,7 +180,7 @@ async fn attempt(node: &Node, rings: &Loaded, asked: Asked) -> Result<Attempt, E
                 generation,
                 previous_valid_until,
                 expires_at,
-                networks: key_life::networks_of(&row),
+                networks: key_life::networks_of(&row.networks),
             };
             if let Some(retry) = &retry {
                 keep_answer(conn, retry, request_sha256, &minted, now, &random)?;
@@ -214,8 +214,9 @@ fn check(mint: &Mint) -> Result<(), Error> {
 /// The caller was let in by a read of its own; what ended it since then must not be undone by what it asked for.
 fn require_still_good(conn: &mut Connection, caller: &Caller, now: Timestamp) -> Result<(), Error> {
     let is_good = match caller.key_id {
-        Some(key_id) => store::api_key::find(conn, key_id)?
-            .is_some_and(|found| accepts(&found.key, now) && found.user.active && found.company_active),
+        Some(key_id) => store::api_key::find(conn, key_id)?.is_some_and(|found| {
+            accepts(&found.key.standing(), now) && found.user.active && found.company_active
+        }),
         None => store::user::find(conn, caller.user_id)?.is_some_and(|user| user.active),
     };
     if is_good { Ok(()) } else { Err(Error::Unauthenticated) }
@@ -233,7 +234,8 @@ fn earlier_answer(
     if row.request_sha256 != request_sha256 {
         return Err(Error::IdempotencyMismatch);
     }
-    let living = store::api_key::find(conn, row.key_id)?.is_some_and(|found| accepts(&found.key, now));
+    let living =
+        store::api_key::find(conn, row.key_id)?.is_some_and(|found| accepts(&found.key.standing(), now));
     if !living {
         return Err(Error::Conflict(
             "the key minted under this Idempotency-Key has been superseded or revoked since: nothing was minted; \
@@ -285,7 +287,7 @@ fn supersede(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Error> {
     let living = store::api_key::living(conn, company_id)?;
-    let good = || living.iter().filter(|key| overlap_seconds > 0 && accepts(key, now));
+    let good = || living.iter().filter(|key| overlap_seconds > 0 && accepts(&key.standing(), now));
     let kept = good().find(|key| key.first_used_at.is_some()).or_else(|| good().next());
     let until = now.plus(Duration::seconds(i64::from(overlap_seconds)));
     for key in &living {

@@ -122,7 +122,8 @@ async fn of_machine(
 ) -> Result<(ApiKeyRow, (String, String)), Error> {
     let found = node.store.read_current(move |conn| store::api_key::find(conn, key_id)).await?;
     let FoundKey { key, user, company_active, .. } = found.ok_or(Error::LoginRefused)?;
-    if !(accepts(&key, now) && admits(&key, || peer.address) && user.active && company_active) {
+    let standing = key.standing();
+    if !(accepts(&standing, now) && admits(&standing, || peer.address) && user.active && company_active) {
         return Err(Error::LoginRefused);
     }
     let token = machine_token(node, rings, &user, &key, now)?;
