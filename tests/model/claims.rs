@@ -150,7 +150,10 @@ fn heals(protocol: &Protocol, state: &State, number: u8) -> bool {
 /// The claim that does not hold where a rule is switched off.
 pub fn broken_by(fault: Fault) -> &'static str {
     match fault {
-        Fault::OverlapNotKept | Fault::UnusedKeyKept | Fault::CandidateNotProven => LOCKED_OUT,
+        Fault::OverlapNotKept
+        | Fault::UnusedKeyKept
+        | Fault::CandidateNotProven
+        | Fault::CandidateOverwritten => LOCKED_OUT,
         Fault::NothingSuperseded => TWO_KEYS,
         Fault::ElderOutlivesFirstLogin => ELDER,
         Fault::RevocationLeavesOverlap | Fault::LoginRevives => DEAD,
@@ -159,6 +162,5 @@ pub fn broken_by(fault: Fault) -> &'static str {
         Fault::CallerNotLookedAtAgain => DEAD_CALLER,
         Fault::GenerationFalls => GENERATION,
         Fault::IntentNotStored | Fault::RefusalEndsIntent | Fault::StoringEndsIntent => HEALS,
-        Fault::CandidateOverwritten => LOCKED_OUT,
     }
 }

@@ -20,7 +20,6 @@ pub enum Hands {
 
 /// How large the world is, and what may happen in it.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each widens the world by itself")]
 pub struct Protocol {
     pub secondaries: u8,
     pub admins: u8,
