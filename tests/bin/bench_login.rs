@@ -4,7 +4,12 @@
 //! Client and servers share this machine, so each figure holds the client's work too: it is the same for all, and makes
 //! every ratio smaller than it would be. The ratios are what to look at: machines differ, and so do their days.
 
-#![allow(clippy::as_conversions, reason = "counts become ratios")]
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    reason = "counts become ratios, and members of answers are looked at"
+)]
 
 #[path = "bench_login/flood.rs"]
 mod flood;

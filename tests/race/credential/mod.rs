@@ -156,7 +156,7 @@ impl Storm {
         let (status, login) =
             self.ask(self.http.0.post(format!("{}/login", self.node(random))).json(&body)).await;
         let to = self.clock.tick();
-        self.judge("login", key, (from, to), status);
+        Self::judge("login", key, (from, to), status);
         if status != 200 {
             return;
         }
@@ -170,11 +170,11 @@ impl Storm {
             };
             let start = self.clock.tick();
             let (status, _body) = self.ask(request).await;
-            self.judge(what, key, (start, self.clock.tick()), status);
+            Self::judge(what, key, (start, self.clock.tick()), status);
         }
     }
 
-    fn judge(&self, what: &str, key: &Key, (from, to): (u64, u64), status: u16) {
+    fn judge(what: &str, key: &Key, (from, to): (u64, u64), status: u16) {
         let (may_be_good, may_be_bad) = key.line.could_be(from, to);
         match status {
             200 => assert!(may_be_good, "stale accept: a {what} of a key that was dead from {from} to {to}"),
