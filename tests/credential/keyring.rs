@@ -3,10 +3,12 @@
 use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 use shared::crypto::keyring::{MAX_SEALS, Purpose};
-use shared::node::Error;
 use shared::node::permission::By;
 use shared::node::service::keyring;
-use shared::store::{self, StoreError};
+use shared::node::service::mint::{self as minting, Mint};
+use shared::node::{Error, Principal};
+use shared::store::{self, Connection, StoreError};
+use shared::wire::user::Role;
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{ADMIN, TestDatabase, TestPrimary, TestSecondary};
 
@@ -147,7 +149,10 @@ async fn a_ring_key_goes_from_prepared_to_retired_and_never_back() {
         assert_eq!(status("/j1/retire", json!({})).await, 200);
         assert_eq!(status("/j1/retire", json!({})).await, 200, "twice is once");
         assert_eq!(status("/j1/activate", json!({})).await, 409);
+        let epoch = || primary.node.store.read(store::setting::ring_epoch);
+        let before = epoch().await.unwrap();
         assert_eq!(status("/j0/activate", json!({})).await, 200, "it is active already");
+        assert_eq!(epoch().await.unwrap(), before, "so no server need read its rings anew");
         for number in 2..9 {
             let prepared = manage(&primary.url, &staff, "", &json!({ "purpose": "jwt" })).await;
             assert_eq!((prepared.status, &prepared.body["id"]), (201, &json!(format!("j{number}"))));
@@ -156,6 +161,53 @@ async fn a_ring_key_goes_from_prepared_to_retired_and_never_back() {
         let full = keyring::rotate(&primary.node, By::Operator, Purpose::Jwt).await;
         assert!(matches!(full, Err(Error::Conflict(_))), "{full:?}");
         assert_eq!(get(&primary.url, "/me", &staff).await.status, 200);
+        primary.stop().await;
+    }
+}
+
+/// As after a request that was let in and then had to wait for its turn.
+#[tokio::test]
+async fn a_caller_whose_login_has_ended_since_he_was_let_in_changes_no_ring_and_mints_no_key() {
+    for database in TestDatabase::each("a_caller_whose_login") {
+        let primary = TestPrimary::start_on(database, None).await;
+        let company_id = primary.add_company("Retail Parts", "anna").await;
+        for (username, password, role) in
+            [(ADMIN.0, ADMIN.1, Role::SuperAdmin), ("anna", COMPANY_ADMIN_PASSWORD, Role::CompanyAdmin)]
+        {
+            let token = token_of(&primary.url, username, password).await;
+            let logins = get(&primary.url, "/v1/sessions?pagesize=250", &token).await.body;
+            let mut logins = logins["data"].as_array().unwrap().iter();
+            let login = logins.find(|login| login["current"] == true).unwrap();
+            let me = get(&primary.url, "/me", &token).await.body;
+            let company_id = if role == Role::SuperAdmin { primary.server_id } else { company_id };
+            let who = Principal {
+                user_id: me["id"].as_i64().unwrap(),
+                username: username.to_owned(),
+                company_id,
+                role,
+                key_id: None,
+                session_id: Some(login["id"].as_str().unwrap().parse().unwrap()),
+            };
+            let change = async || {
+                if role == Role::SuperAdmin {
+                    keyring::prepare(&primary.node, By::Caller(&who), Purpose::Jwt).await.map(drop)
+                } else {
+                    minting::mint(&primary.node, &who, Mint::default()).await.map(drop)
+                }
+            };
+            change().await.unwrap();
+            assert_eq!(
+                send(reqwest::Client::new().post(format!("{}/logout", primary.url)).bearer_auth(&token))
+                    .await
+                    .status,
+                200
+            );
+            assert!(matches!(change().await, Err(Error::Unauthenticated)), "{username}");
+        }
+        let rows = primary.node.store.read(|conn: &mut Connection| store::keyring::list(conn)).await.unwrap();
+        assert_eq!(rows.iter().filter(|row| row.purpose == "jwt").count(), 2);
+        let keys = primary.node.store.read(move |conn| store::api_key::list(conn, Some(company_id))).await;
+        assert_eq!(keys.unwrap().len(), 1);
         primary.stop().await;
     }
 }

@@ -7,7 +7,7 @@ use super::{Connection, StoreError};
 use crate::wire::Timestamp;
 
 /// A row of `keyring`.
-#[derive(Debug, Clone, Queryable, Insertable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
 #[diesel(table_name = keyring)]
 pub struct KeyRow {
     /// `r0`, `r1` … for seal keys, `j0` … for JWT keys.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::caller::require_still_good;
 use super::login::REFRESH_LIFE;
 use crate::clock::Random;
 use crate::crypto::keyring::{
@@ -57,7 +58,7 @@ pub async fn list(node: &Node, by: By<'_>) -> Result<Vec<RingKey>, Error> {
 pub async fn prepare(node: &Node, by: By<'_>, purpose: Purpose) -> Result<RingKey, Error> {
     node.permit_by(by, Action::ManageRings)?;
     require_ring(node, purpose)?;
-    change(node, move |conn, fresh| add(conn, purpose, fresh)).await
+    change(node, by, move |conn, fresh| add(conn, purpose, fresh)).await
 }
 
 /// Makes a prepared key the one that seals or signs; the one before goes on opening or verifying.
@@ -66,7 +67,7 @@ pub async fn prepare(node: &Node, by: By<'_>, purpose: Purpose) -> Result<RingKe
 /// [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Conflict`] for a key that is not prepared.
 pub async fn activate(node: &Node, by: By<'_>, id: String) -> Result<RingKey, Error> {
     node.permit_by(by, Action::ManageRings)?;
-    change(node, move |conn, fresh| {
+    change(node, by, move |conn, fresh| {
         let row = store::keyring::find(conn, &id)?.ok_or(MISSING)?;
         match row.state.as_str() {
             "active" => Ok(row),
@@ -86,7 +87,7 @@ pub async fn activate(node: &Node, by: By<'_>, id: String) -> Result<RingKey, Er
 pub async fn rotate(node: &Node, by: By<'_>, purpose: Purpose) -> Result<RingKey, Error> {
     node.permit_by(by, Action::ManageRings)?;
     require_ring(node, purpose)?;
-    change(node, move |conn, fresh| {
+    change(node, by, move |conn, fresh| {
         let row = add(conn, purpose, fresh)?;
         start(conn, &row, fresh.now)
     })
@@ -100,7 +101,7 @@ pub async fn rotate(node: &Node, by: By<'_>, purpose: Purpose) -> Result<RingKey
 /// would be cut off.
 pub async fn retire(node: &Node, by: By<'_>, id: String, force: bool) -> Result<RingKey, Error> {
     node.permit_by(by, Action::ManageRings)?;
-    change(node, move |conn, fresh| {
+    change(node, by, move |conn, fresh| {
         let row = store::keyring::find(conn, &id)?.ok_or(MISSING)?;
         match row.state.as_str() {
             "retired" => return Ok(row),
@@ -123,7 +124,7 @@ pub async fn retire(node: &Node, by: By<'_>, id: String, force: bool) -> Result<
 /// # Errors
 /// [`Error::Conflict`] when the ring is full.
 pub(super) async fn replace_used_up(node: &Node) -> Result<(), Error> {
-    change(node, |conn, fresh| {
+    change(node, By::Operator, |conn, fresh| {
         let active = store::keyring::find_active(conn, Purpose::Seal.as_str())?.ok_or(MISSING)?;
         if active.seals < MAX_SEALS {
             return Ok(active);
@@ -180,15 +181,27 @@ impl Fresh {
 /// Changes the rings, one change after the other, and lets every server know.
 async fn change(
     node: &Node,
+    by: By<'_>,
     work: impl FnOnce(&mut Connection, &Fresh) -> Result<KeyRow, Error> + Send + 'static,
 ) -> Result<RingKey, Error> {
     let fresh = Fresh::of(node);
+    let caller = match by {
+        By::Caller(who) => Some(who.clone()),
+        By::Operator => None,
+    };
     let changed = node
         .store
         .write(move |conn| -> Result<Entry, Error> {
             store::setting::hold(conn)?;
+            if let Some(caller) = &caller {
+                require_still_good(conn, caller, fresh.now)?;
+            }
+            let before = store::keyring::list_all(conn)?;
             let row = work(conn, &fresh)?;
-            store::setting::raise_ring_epoch(conn)?;
+            // What is so already makes no server read its rings anew.
+            if store::keyring::list_all(conn)? != before {
+                store::setting::raise_ring_epoch(conn)?;
+            }
             Ok(entry(conn, row)?)
         })
         .await?;

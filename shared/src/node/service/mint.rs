@@ -6,6 +6,7 @@
 use chrono::Duration;
 use sha2::{Digest as _, Sha256};
 
+use super::caller::require_still_good;
 use super::key_life::{self, Settled, Terms, accepts};
 use crate::crypto::Secret;
 use crate::crypto::api_key::{Credential, secret_sha256};
@@ -59,8 +60,8 @@ pub async fn mint(node: &Node, who: &Principal, mint: Mint) -> Result<ApiKey, Er
     if who.role == Role::Sync && mint.terms.are_given() {
         return Err(Error::ForbiddenMember("expires_in_days, networks and format"));
     }
-    let caller = Caller { user_id: who.user_id, key_id: who.key_id };
-    let asked = Asked { company_id: who.company_id, caller: Some(caller), by: who.username.clone(), mint };
+    let asked =
+        Asked { company_id: who.company_id, caller: Some(who.clone()), by: who.username.clone(), mint };
     mint_as(node, asked).await
 }
 
@@ -74,18 +75,12 @@ pub async fn mint_for(node: &Node, company_id: Id, by: &str, mint: Mint) -> Resu
     mint_as(node, Asked { company_id, caller: None, by: by.to_owned(), mint }).await
 }
 
-/// Who asks over HTTP; checked again inside the transaction.
-#[derive(Clone)]
-struct Caller {
-    user_id: i64,
-    key_id: Option<Id>,
-}
-
 /// Who asks for a key, for whom, and how.
 #[derive(Clone)]
 struct Asked {
     company_id: Id,
-    caller: Option<Caller>,
+    /// Who asks over HTTP; looked at again inside the transaction.
+    caller: Option<Principal>,
     by: String,
     mint: Mint,
 }
@@ -209,17 +204,6 @@ fn check(mint: &Mint) -> Result<(), Error> {
         )));
     }
     Ok(())
-}
-
-/// The caller was let in by a read of its own; what ended it since then must not be undone by what it asked for.
-fn require_still_good(conn: &mut Connection, caller: &Caller, now: Timestamp) -> Result<(), Error> {
-    let is_good = match caller.key_id {
-        Some(key_id) => store::api_key::find(conn, key_id)?.is_some_and(|found| {
-            accepts(&found.key.standing(), now) && found.user.active && found.company_active
-        }),
-        None => store::user::find(conn, caller.user_id)?.is_some_and(|user| user.active),
-    };
-    if is_good { Ok(()) } else { Err(Error::Unauthenticated) }
 }
 
 /// What an earlier request with this Idempotency-Key was answered.

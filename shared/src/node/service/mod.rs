@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod api_key;
+mod caller;
 pub mod company;
 pub mod grain;
 pub mod history;

@@ -1,6 +1,7 @@
 //! Passwords of people: changing one's own, and setting somebody's. Hashing takes long, so it is done outside the
 //! transaction, which then makes sure that nothing has changed since.
 
+use super::caller::require_still_good;
 use super::throttle::{self, Attempt};
 use super::user::{MISSING, require_weaker_or_self};
 use crate::crypto::Secret;
@@ -8,9 +9,9 @@ use crate::crypto::password::{MIN_CHARS, Rejected};
 use crate::node::body::Rules;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Peer, Principal};
+use crate::store;
 use crate::store::session::Ended;
 use crate::store::user::UserRow;
-use crate::store::{self, Connection};
 use crate::wire::Id;
 use crate::wire::password::{ChangePassword, PasswordReset, ResetPassword};
 use crate::wire::user::Role;
@@ -141,7 +142,7 @@ async fn set(
     node.store
         .write(move |conn| {
             if let Some(by) = &by {
-                require_still_good(conn, by)?;
+                require_still_good(conn, by, now)?;
                 require_weaker_or_self(by, &store::user::find_for_update(conn, id)?.ok_or(MISSING)?)?;
             }
             if !store::user::set_password(conn, id, old_hash.as_deref(), &hash, now)? {
@@ -155,20 +156,6 @@ async fn set(
             Ok(true)
         })
         .await
-}
-
-/// The caller was let in by a read of its own; who was switched off since then sets nobody's password.
-fn require_still_good(conn: &mut Connection, who: &Principal) -> Result<(), Error> {
-    let live = match who.session_id {
-        Some(session) => store::session::find(conn, session)?,
-        None => None,
-    };
-    let is_good = live.is_some_and(|live| {
-        let user = live.user;
-        let is_live = live.session.ended_at.is_none() && user.active && live.company_active;
-        is_live && user.id == who.user_id && user.role == who.role.number()
-    });
-    if is_good { Ok(()) } else { Err(Error::Unauthenticated) }
 }
 
 async fn hash(node: &Node, user: &UserRow, password: Secret) -> Result<String, Error> {
