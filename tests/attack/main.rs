@@ -57,6 +57,7 @@ mod reader;
 mod redirect;
 mod rerun;
 mod rotation;
+mod slow;
 mod stranger;
 mod tenants;
 mod traversal;

@@ -77,7 +77,7 @@ async fn members(
     let is_json = header(header::CONTENT_TYPE).is_some_and(is_json);
     let bytes = match tokio::time::timeout(READ_LIMIT, read_bytes(payload, limit)).await {
         Ok(bytes) => bytes?,
-        Err(_elapsed) => return Err(Error::BadRequest("the body did not arrive in time".to_owned())),
+        Err(_elapsed) => return Err(Error::BodyStalled("did not arrive in time")),
     };
     match (bytes.is_empty(), is_json) {
         (true, _) => Ok(Map::new()),
@@ -97,7 +97,7 @@ async fn read_bytes(mut payload: web::Payload, limit: usize) -> Result<web::Byte
     let mut bytes = web::BytesMut::new();
     while let Some(chunk) = tokio::time::timeout(STALL_LIMIT, payload.next())
         .await
-        .map_err(|_elapsed| Error::BadRequest("the body stopped arriving".to_owned()))?
+        .map_err(|_elapsed| Error::BodyStalled("stopped arriving"))?
     {
         let chunk = chunk.map_err(|error| Error::BadRequest(format!("the body broke off: {error}")))?;
         if bytes.len().saturating_add(chunk.len()) > limit {

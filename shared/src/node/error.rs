@@ -34,6 +34,9 @@ pub enum Error {
     /// Members that break rules, a sentence each.
     #[error("{}", .0.join("; "))]
     Invalid(Vec<String>),
+    /// The rest of the body does not come, or too slowly: nobody waits for it, and the connection ends (RFC 9110 §15.5.9).
+    #[error("the body {0}: send the request again, on another connection")]
+    BodyStalled(&'static str),
     /// The body is larger than this route takes.
     #[error("body is larger than {0} bytes")]
     BodyTooLarge(usize),
@@ -129,6 +132,7 @@ impl Error {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyStalled(_) => (StatusCode::REQUEST_TIMEOUT, "body_stalled"),
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -202,6 +206,9 @@ impl ResponseError for Error {
         match self {
             Self::Unauthenticated => {
                 response.insert_header(("www-authenticate", "Bearer error=\"invalid_token\""));
+            }
+            Self::BodyStalled(_) => {
+                response.force_close();
             }
             Self::LoginRefused => {
                 response.insert_header(("www-authenticate", "Bearer"));
