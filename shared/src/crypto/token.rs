@@ -1,8 +1,12 @@
 //! Access tokens: JWT with HS256 (RFC 7519, RFC 8725), the reference's claims and ours (design D6).
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto, encode};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
 use super::root_key::derive;
@@ -96,13 +100,20 @@ impl TokenKey {
 pub struct TokenRing {
     keys: Vec<TokenKey>,
     active: usize,
+    /// What tokens hold whose signatures were found to be good, by their SHA-256. A client shows the same token for a quarter of
+    /// an hour; a ring with other keys is another ring, and begins with nothing.
+    known: Mutex<HashMap<[u8; 32], Received>>,
 }
+
+/// None holds more than [`MAX_BYTES`], so all of them no more than 16 MiB. Only what was signed here gets in, so nobody fills it
+/// but by logging in.
+const MOST_KNOWN: usize = 4096;
 
 impl TokenRing {
     /// `active` is the id of one of `keys`.
     pub fn new(keys: Vec<TokenKey>, active: &str) -> Option<Self> {
         let active = keys.iter().position(|key| key.id() == active)?;
-        Some(Self { keys, active })
+        Some(Self { keys, active, known: Mutex::default() })
     }
 
     /// The key that signs.
@@ -119,12 +130,46 @@ impl TokenRing {
     pub fn keys(&self) -> &[TokenKey] {
         &self.keys
     }
+
+    /// What a token holds that one of the keys signed.
+    fn signed(&self, token: &str) -> Option<Received> {
+        let parts = Parts::of(token)?;
+        let digest = Sha256::digest(token.as_bytes()).into();
+        if let Some(received) = self.lock().get(&digest) {
+            return Some(received.clone());
+        }
+        let key = parts.key(self)?;
+        let is_signed =
+            crypto::verify(parts.signature, parts.signed.as_bytes(), &key.verifying, Algorithm::HS256);
+        if !is_signed.is_ok_and(|is_signed| is_signed) {
+            return None;
+        }
+        let received = parts.payload()?;
+        let mut known = self.lock();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(digest, received.clone());
+        Some(received)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Received>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Signs with the active key; `None` without one.
 pub fn sign(ring: &TokenRing, claims: &Claims) -> Option<String> {
     let key = ring.active()?;
-    encode(&header(&key.id), claims, &key.signing).ok()
+    // The head is the same each time: only the rest is written.
+    let mut token = Vec::with_capacity(768);
+    token.extend_from_slice(key.head.as_bytes());
+    token.push(b'.');
+    token.extend_from_slice(BASE64URL_NOPAD.encode(&serde_json::to_vec(claims).ok()?).as_bytes());
+    let signature = crypto::sign(&token, &key.signing, Algorithm::HS256).ok()?;
+    token.push(b'.');
+    token.extend_from_slice(signature.as_bytes());
+    String::from_utf8(token).ok()
 }
 
 fn header(id: &str) -> Header {
@@ -145,21 +190,15 @@ pub fn is_of_unknown_key(ring: &TokenRing, token: &str) -> bool {
 
 /// Verifies a token of server `server_id` at `now`; `None` for anything else.
 pub fn verify(ring: &TokenRing, server_id: Id, token: &str, now: Timestamp) -> Option<Claims> {
-    let parts = Parts::of(token)?;
-    let key = parts.key(ring)?;
-    let is_signed =
-        crypto::verify(parts.signature, parts.signed.as_bytes(), &key.verifying, Algorithm::HS256);
-    if !is_signed.is_ok_and(|is_signed| is_signed) {
-        return None;
-    }
-    let Received { claims, nbf } = parts.payload()?;
+    let Received { claims, nbf } = ring.signed(token)?;
     let latest_start = now.unix().saturating_add(LEEWAY);
     let life = claims.exp.checked_sub(claims.iat)?;
     let is_alive = now.unix() < claims.exp.saturating_add(LEEWAY)
         && claims.iat <= latest_start
         && nbf <= latest_start
         && (0..=LIFE).contains(&life);
-    let is_ours = claims.iss == issuer(server_id) && claims.aud == server_id.to_string();
+    let server_id = server_id.to_string();
+    let is_ours = claims.iss.strip_prefix(ISSUER) == Some(&server_id) && claims.aud == server_id;
     (is_alive && is_ours).then_some(claims)
 }
 
@@ -210,8 +249,9 @@ struct OwnHeader {
     kid: String,
 }
 
-/// A payload as it comes. Taken apart by names, so an array of the right values is none.
-#[derive(Deserialize)]
+/// A payload as it comes. Taken apart by names and to its end: an array of the right values is none, and what is not ours
+/// must be JSON too.
+#[derive(Clone, Deserialize)]
 struct Received {
     #[serde(flatten)]
     claims: Claims,
@@ -220,9 +260,11 @@ struct Received {
     nbf: i64,
 }
 
+const ISSUER: &str = "sandpiper:";
+
 /// The `iss` of a server's tokens.
 pub fn issuer(server_id: Id) -> String {
-    format!("sandpiper:{server_id}")
+    format!("{ISSUER}{server_id}")
 }
 
 #[cfg(test)]
@@ -266,6 +308,19 @@ mod tests {
         // Clocks may differ by half a minute, not more.
         for (moment, is_good) in [(969, false), (970, true), (1929, true), (1930, false)] {
             assert_eq!(verify(&ring_a, server, &token, at(moment)).is_some(), is_good, "{moment}");
+        }
+    }
+
+    #[test]
+    fn of_tokens_that_were_good_before_no_more_than_a_number_are_known_and_all_are_good_again() {
+        let ring = ring(b"one");
+        let tokens: Vec<String> = (0..MOST_KNOWN + 10)
+            .map(|id| sign(&ring, &Claims { id: i64::try_from(id).unwrap(), ..claims(Id::NIL) }).unwrap())
+            .collect();
+        for token in tokens.iter().chain(&tokens) {
+            assert!(verify(&ring, Id::NIL, token, at(1500)).is_some());
+            assert!(verify(&ring, Id::NIL, token, at(1930)).is_none(), "known, and over");
+            assert!(ring.lock().len() <= MOST_KNOWN);
         }
     }
 
