@@ -1,6 +1,8 @@
 //! Switching off, while somebody changes something else of the same row.
 
-use futures_util::future::{join, join_all};
+use futures_util::StreamExt as _;
+use futures_util::future::join;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use shared::node::service::user as service;
 use shared::store::{self, StoreError};
@@ -127,17 +129,21 @@ async fn a_login_that_meets_its_user_being_switched_off_leaves_nothing_that_work
         };
         let body = json!({ "username": "companyadmin", "password": COMPANY_ADMIN_PASSWORD });
         let mut met = 0;
-        for round in 0..tests::times(ROUNDS) {
-            let logins = join_all((0..4).map(|n| {
-                let url = [&here.url, &there.url][n % 2];
-                Http::send(http.0.post(format!("{url}/login")).json(&body))
-            }));
-            let (logins, off) = join(logins, switch(false)).await;
+        for (round, before) in (0..tests::times(ROUNDS)).zip((0..4).cycle()) {
+            let mut logins: FuturesUnordered<_> = (0..4)
+                .map(|n| {
+                    let url = [&here.url, &there.url][n % 2];
+                    Http::send(http.0.post(format!("{url}/login")).json(&body))
+                })
+                .collect();
+            // Switched off after none, one, two or three of them were answered.
+            let before: Vec<_> = logins.by_ref().take(before).collect().await;
+            let (during, off) = join(logins.collect::<Vec<_>>(), switch(false)).await;
             assert_eq!(off.0, 200, "{off:?}");
             assert_eq!(switch(true).await.0, 200);
             // Who was refused in one round must not have to wait in the next.
             forget_failures(&here.node.store).await;
-            for (status, login) in logins {
+            for (status, login) in before.into_iter().chain(during) {
                 assert!([200, 401].contains(&status), "{status}: {login}");
                 if status == 401 {
                     continue;
