@@ -50,7 +50,9 @@ async fn two_thousand_sockets_that_stop_in_the_middle_are_closed_and_hold_nobody
         let end = tokio::time::timeout(DEADLINE, socket.read_to_end(&mut answer)).await;
         assert!(end.is_ok(), "still open: {beginning:?}");
         let status = String::from_utf8_lossy(answer.get(..12).unwrap_or_default()).into_owned();
-        assert!(["", "HTTP/1.1 408"].contains(&&*status), "{beginning:?}: {status}");
+        // Who has sent a whole head is told why.
+        let is_told = status == "HTTP/1.1 408";
+        assert!(is_told || status.is_empty() && !beginning.ends_with("\r\n\r\n"), "{beginning:?}: {status}");
     }));
     closed.await;
     assert_eq!(http.get(format!("{}/check", primary.url)).send().await.unwrap().status(), 200);
