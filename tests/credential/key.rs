@@ -195,14 +195,8 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
                 assert_eq!(post(&primary.url, "/login", &body).await.status, 200, "{member}");
             }
         }
-        let row = primary
-            .node
-            .store
-            .read(move |conn| store::api_key::find(conn, key_id))
-            .await
-            .unwrap()
-            .unwrap()
-            .key;
+        let row =
+            primary.node.store.read(move |conn| store::api_key::find(conn, key_id)).await.unwrap().unwrap();
         assert!(row.legacy_bcrypt.is_none() && row.secret_sha256.is_some(), "fast from now on");
         // A tampered copy of it is refused like any other bad key.
         let mut tampered = hex.to_owned();

@@ -99,9 +99,9 @@ async fn live(
                 node.store.read_current(move |conn| store::api_key::look_up_standing(conn, key_id)).await?;
             match found {
                 Some(found)
-                    if accepts(&found.standing, now)
-                        && found.standing.generation == claims.generation
-                        && admits(&found.standing, || Peer::of(request.request()).address) =>
+                    if accepts(&found.key, now)
+                        && found.key.generation == claims.generation
+                        && admits(&found.key, || Peer::of(request.request()).address) =>
                 {
                     (found.user, found.company_active, Some(key_id), epoch)
                 }

@@ -28,7 +28,7 @@ pub async fn around(
     let is_tls = request.app_config().secure();
     let start = Instant::now();
     // A NUL names nothing in either database, and PostgreSQL could not even be asked.
-    let response = if request.uri().to_string().contains("%00") {
+    let response = if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
         request.error_response(Error::BadRequest("the URL holds a NUL character".to_owned()))
     } else {
         next.call(request).await?.map_into_boxed_body()

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::{companies, sessions, settings, users};
-use super::user::{HOLDER, Holder};
+use super::user::Holder;
 use super::{Connection, StoreError, on_backend};
 use crate::wire::{Id, Timestamp};
 
@@ -97,16 +97,21 @@ macro_rules! found {
     ($conn:expr, $condition:expr) => {
         // On the connection itself, where a query that does not change its shape is written and prepared once.
         on_backend!($conn, |conn| sessions::table
-            .inner_join(users::table.inner_join(companies::table))
+            .inner_join(users::table)
             .filter(users::deleted_at.is_null())
             .filter($condition)
             .select((
                 sessions::all_columns,
-                HOLDER,
-                companies::active,
+                Holder::as_select(),
+                // Not as one more join: see `look_up!` of api-keys.
+                companies::table
+                    .filter(companies::id.eq(users::company_id))
+                    .select(companies::active)
+                    .single_value()
+                    .assume_not_null(),
                 settings::table.select(settings::ring_epoch).single_value().assume_not_null(),
             ))
-            .first(conn)
+            .get_result(conn)
             .optional())
     };
 }

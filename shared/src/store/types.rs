@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, Queryable};
 use diesel::expression::AsExpression;
@@ -21,7 +21,7 @@ use crate::wire::{Id, Timestamp};
 #[diesel(postgres_type(oid = 2950, array_oid = 2951), sqlite_type(name = "Binary"))]
 pub struct SqlId;
 
-/// SQL type of [`Timestamp`]: `timestamptz` on PostgreSQL, text of 27 characters on SQLite.
+/// SQL type of [`Timestamp`]: `timestamptz` on PostgreSQL; on SQLite text of 27 characters, which sorts as the moments do.
 #[derive(Debug, Clone, Copy, SqlType, QueryId)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185), sqlite_type(name = "Text"))]
 pub struct SqlTime;
@@ -138,12 +138,9 @@ impl FromSql<SqlId, Sqlite> for Id {
     }
 }
 
-/// Text of fixed width: sorts as the moments do.
-const SQLITE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
-
 impl ToSql<SqlTime, Sqlite> for Timestamp {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.get().format(SQLITE_TIME).to_string());
+        out.set_value(self.get().to_rfc3339_opts(SecondsFormat::Micros, true));
         Ok(IsNull::No)
     }
 }
@@ -151,7 +148,7 @@ impl ToSql<SqlTime, Sqlite> for Timestamp {
 impl FromSql<SqlTime, Sqlite> for Timestamp {
     fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
         let text = <String as FromSql<diesel::sql_types::Text, Sqlite>>::from_sql(value)?;
-        Ok(Timestamp::new(NaiveDateTime::parse_from_str(&text, SQLITE_TIME)?.and_utc()))
+        Ok(Timestamp::new(DateTime::parse_from_rfc3339(&text)?.to_utc()))
     }
 }
 

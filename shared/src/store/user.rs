@@ -56,7 +56,8 @@ pub struct UserRow {
 }
 
 /// Of a user, what every request with a credential of his needs to know: read each time, so no more than that.
-#[derive(Debug, Clone, Queryable)]
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = users)]
 pub struct Holder {
     /// Local to this node.
     pub id: i64,
@@ -73,25 +74,6 @@ pub struct Holder {
     /// What tokens must carry.
     pub generation: i64,
 }
-
-/// The columns of a [`Holder`].
-pub(super) const HOLDER: (
-    users::id,
-    users::company_id,
-    users::username,
-    users::email,
-    users::active,
-    users::role,
-    users::generation,
-) = (
-    users::id,
-    users::company_id,
-    users::username,
-    users::email,
-    users::active,
-    users::role,
-    users::generation,
-);
 
 impl From<UserRow> for Holder {
     fn from(row: UserRow) -> Self {

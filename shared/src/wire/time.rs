@@ -1,6 +1,6 @@
 //! Times as the reference writes them: RFC 3339 in UTC, fractional zeros dropped, "never" as year 1.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
@@ -55,11 +55,9 @@ impl Default for Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let whole = self.0.format("%Y-%m-%dT%H:%M:%S");
-        match self.0.timestamp_subsec_micros() {
-            0 => write!(f, "{whole}Z"),
-            micros => write!(f, "{whole}.{}Z", format!("{micros:06}").trim_end_matches('0')),
-        }
+        let text = self.0.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let text = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+        write!(f, "{text}Z")
     }
 }
 

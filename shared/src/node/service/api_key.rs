@@ -4,7 +4,7 @@ use super::key_life::{accepts, format_of, is_ending, networks_of};
 use crate::crypto::Secret;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
-use crate::store::api_key::ApiKeyRow;
+use crate::store::api_key::{ApiKeyRow, LoginKey};
 use crate::store::session::Ended;
 use crate::store::{self, Connection, StoreError};
 use crate::wire::api_key::ApiKeyInfo;
@@ -16,7 +16,7 @@ use crate::wire::{Id, Timestamp};
 /// What the store reports.
 pub(super) fn first_use(
     conn: &mut Connection,
-    key: &ApiKeyRow,
+    key: &LoginKey,
     peer: Option<&str>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
@@ -27,7 +27,7 @@ pub(super) fn first_use(
     store::mint_reply::forget(conn, key.key_id)?;
     let living = store::api_key::living(conn, key.company_id)?;
     // An overlap key that logs in late ends nothing: the newer one is still to come.
-    for older in living.iter().filter(|other| other.generation < key.generation) {
+    for older in living.iter().filter(|other| other.generation < key.standing.generation) {
         let by = crate::crypto::api_key::username(key.key_id);
         store::api_key::revoke(conn, older.key_id, &by, "superseded", now)?;
     }
@@ -84,13 +84,16 @@ pub async fn revoke_for(node: &Node, company_id: Id, by: &str) -> Result<usize, 
 /// What the store reports.
 pub async fn inspect(node: &Node, api_key: &Secret) -> Result<Option<ApiKeyInfo>, Error> {
     let now = node.clock.now();
-    Ok(super::login::identify(node, api_key).await?.map(|row| info(row, now)))
+    let Some(key) = super::login::identify(node, api_key).await? else { return Ok(None) };
+    let row = node.store.read(move |conn| store::api_key::find(conn, key.key_id)).await?;
+    Ok(row.map(|row| info(row, now)))
 }
 
 fn info(row: ApiKeyRow, now: Timestamp) -> ApiKeyInfo {
-    let has_expired = row.state != "revoked" && !accepts(&row.standing(), now);
+    let standing = row.standing();
+    let has_expired = row.state != "revoked" && !accepts(&standing, now);
     ApiKeyInfo {
-        ending: is_ending(&row, now),
+        ending: is_ending(&standing, row.created_at, now),
         networks: networks_of(&row.networks),
         format: format_of(&row),
         expires_at: row.expires_at,

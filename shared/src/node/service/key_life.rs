@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::Duration;
 
 use crate::node::Error;
-use crate::store::api_key::{ApiKeyRow, Standing};
+use crate::store::api_key::{ApiKeyRow, Found, LoginKey, Standing};
 use crate::wire::Timestamp;
 use crate::wire::api_key::{Format, MAX_EXPIRES_IN_DAYS, MAX_NETWORKS, MintRequest};
 use crate::wire::auth::KeyLife;
@@ -95,10 +95,16 @@ pub(in crate::node) fn admits(key: &Standing, address: impl FnOnce() -> Option<I
             .is_some_and(|address| networks_of(&key.networks).iter().any(|network| network.contains(address)))
 }
 
+/// Whether a key lets its machine in from `address` now, but for the secret.
+pub(super) fn lets_in(found: &Found<LoginKey>, address: Option<IpAddr>, now: Timestamp) -> bool {
+    let standing = &found.key.standing;
+    accepts(standing, now) && admits(standing, || address) && found.user.active && found.company_active
+}
+
 /// Whether a key has lived four fifths of its life: time to replace it.
-pub(super) fn is_ending(key: &ApiKeyRow, now: Timestamp) -> bool {
-    let life = KeyLife { created_at: Some(key.created_at), expires_at: key.expires_at };
-    accepts(&key.standing(), now) && life.is_ending(now)
+pub(super) fn is_ending(key: &Standing, created_at: Timestamp, now: Timestamp) -> bool {
+    let life = KeyLife { created_at: Some(created_at), expires_at: key.expires_at };
+    accepts(key, now) && life.is_ending(now)
 }
 
 pub(super) fn format_of(key: &ApiKeyRow) -> Format {

@@ -1,10 +1,11 @@
 //! Logging in, by password or api-key (design D4, D6).
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::Duration;
+use chrono::{Duration, SecondsFormat};
 
-use super::key_life::{accepts, admits, is_ending};
+use super::key_life::{is_ending, lets_in};
 use super::throttle::Attempt;
 use crate::crypto::api_key::{Credential, is_reference_secret, secret_matches, secret_sha256};
 use crate::crypto::scannable_key::ScannableKey;
@@ -13,7 +14,7 @@ use crate::crypto::{Secret, refresh};
 use crate::failpoint::{Failpoint, reach};
 use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, Peer};
-use crate::store::api_key::{ApiKeyRow, FoundKey};
+use crate::store::api_key::{Found, LoginKey};
 use crate::store::session::SessionRow;
 use crate::store::user::{Holder, UserRow};
 use crate::store::{self, StoreError};
@@ -129,18 +130,18 @@ async fn start_session(
 async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthToken, Error> {
     let now = node.clock.now();
     let Opened { rings, secret, found } = open(node, api_key).await?;
-    let (Some(secret), Some(FoundKey { key, user, company_active, .. })) = (secret, found) else {
+    let (Some(secret), Some(found)) = (secret, found) else {
         return Err(Error::LoginRefused);
     };
-    let standing = key.standing();
-    let live = accepts(&standing, now) && admits(&standing, || peer.address) && user.active && company_active;
-    if !live || !secret_is_right(node, &key, &secret).await? {
+    let is_good = lets_in(&found, peer.address, now);
+    let Found { key, user, .. } = found;
+    if !is_good || !secret_is_right(node, &key, &secret).await? {
         return Err(Error::LoginRefused);
     }
-    if is_ending(&key, now) {
-        tracing::warn!(company = %key.company_id, expires_at = ?key.expires_at, "an api-key will end soon");
+    if is_ending(&key.standing, key.created_at, now) {
+        tracing::warn!(company = %key.company_id, expires_at = ?key.standing.expires_at, "an api-key will end soon");
     }
-    record_use(node, &key, peer.address.map(|address| address.to_string()), now).await?;
+    record_use(node, &key, peer.address, now).await?;
     let (token, expires) = machine_token(node, &rings, &user, &key, now)?;
     let refresh_token = refresh::for_machine(&rings.tokens, key.key_id, now.plus(REFRESH_LIFE))
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
@@ -149,7 +150,7 @@ async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthTok
 
 /// What a machine is told: with its tokens, how long its key lives.
 pub(super) fn machine_answer(
-    key: &ApiKeyRow,
+    key: &LoginKey,
     (token, expires): (String, String),
     refresh_token: &Secret,
 ) -> AuthToken {
@@ -158,7 +159,7 @@ pub(super) fn machine_answer(
         expires,
         refresh_token: refresh_token.expose().to_owned(),
         key_created_at: Some(key.created_at),
-        key_expires_at: key.expires_at,
+        key_expires_at: key.standing.expires_at,
     }
 }
 
@@ -180,7 +181,7 @@ impl Decoy {
 struct Opened {
     rings: Arc<Loaded>,
     secret: Option<Secret>,
-    found: Option<FoundKey>,
+    found: Option<Found<LoginKey>>,
 }
 
 /// Opens an api-key and looks it up. One that does not open is looked up all the same: any bad key takes the time of a
@@ -220,9 +221,9 @@ async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
 }
 
 /// The key that a text is, whatever its state; `None` for any other text.
-pub(super) async fn identify(node: &Node, api_key: &Secret) -> Result<Option<ApiKeyRow>, Error> {
+pub(super) async fn identify(node: &Node, api_key: &Secret) -> Result<Option<LoginKey>, Error> {
     let Opened { secret, found, .. } = open(node, api_key).await?;
-    let (Some(secret), Some(FoundKey { key, .. })) = (secret, found) else { return Ok(None) };
+    let (Some(secret), Some(Found { key, .. })) = (secret, found) else { return Ok(None) };
     let is_right = match (&key.secret_sha256, &key.legacy_bcrypt) {
         (Some(stored), _) => secret_matches(stored, key.key_id, &secret),
         (None, Some(bcrypt)) => node.passwords.verify_machine(secret, bcrypt.clone()).await?,
@@ -231,7 +232,7 @@ pub(super) async fn identify(node: &Node, api_key: &Secret) -> Result<Option<Api
     Ok(is_right.then_some(key))
 }
 
-async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Result<bool, Error> {
+async fn secret_is_right(node: &Node, key: &LoginKey, secret: &Secret) -> Result<bool, Error> {
     if let Some(stored) = &key.secret_sha256 {
         return Ok(secret_matches(stored, key.key_id, secret));
     }
@@ -247,12 +248,12 @@ async fn secret_is_right(node: &Node, key: &ApiKeyRow, secret: &Secret) -> Resul
 }
 
 /// Writes down that a key was used: the first time exactly, since it ends the key before; later at most once a minute.
-async fn record_use(node: &Node, key: &ApiKeyRow, peer: Option<String>, now: Timestamp) -> Result<(), Error> {
+async fn record_use(node: &Node, key: &LoginKey, peer: Option<IpAddr>, now: Timestamp) -> Result<(), Error> {
     let is_first = key.first_used_at.is_none();
     if key.last_used_at.is_some_and(|last| now < last.plus(USE_RECORDED_EVERY)) {
         return Ok(());
     }
-    let key = key.clone();
+    let (key, peer) = (key.clone(), peer.map(|address| address.to_string()));
     let is_living = node
         .store
         .write(move |conn| -> Result<bool, StoreError> {
@@ -287,7 +288,7 @@ pub(super) fn machine_token(
     node: &Node,
     rings: &Loaded,
     user: &Holder,
-    key: &ApiKeyRow,
+    key: &LoginKey,
     now: Timestamp,
 ) -> Result<(String, String), Error> {
     sign(
@@ -295,7 +296,7 @@ pub(super) fn machine_token(
         rings,
         user,
         crate::crypto::api_key::username(key.key_id),
-        key.generation,
+        key.standing.generation,
         None,
         (now, now.plus(ACCESS_LIFE)),
     )
@@ -327,5 +328,5 @@ fn sign(
     };
     let token = token::sign(&rings.tokens, &claims)
         .ok_or_else(|| Error::Internal("no active token key".to_owned()))?;
-    Ok((token, expires.get().format("%Y-%m-%dT%H:%M:%SZ").to_string()))
+    Ok((token, expires.get().to_rfc3339_opts(SecondsFormat::Secs, true)))
 }

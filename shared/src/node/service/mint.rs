@@ -219,7 +219,7 @@ fn earlier_answer(
         return Err(Error::IdempotencyMismatch);
     }
     let living =
-        store::api_key::find(conn, row.key_id)?.is_some_and(|found| accepts(&found.key.standing(), now));
+        store::api_key::find_standing(conn, row.key_id)?.is_some_and(|found| accepts(&found.key, now));
     if !living {
         return Err(Error::Conflict(
             "the key minted under this Idempotency-Key has been superseded or revoked since: nothing was minted; \

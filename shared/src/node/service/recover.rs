@@ -83,11 +83,11 @@ fn end_again(
 ) -> Result<(), Error> {
     match kind {
         "api_key" => {
-            if let Some(found) = store::api_key::find(conn, parse(id)?)?
-                && found.key.state != "revoked"
+            if let Some(key) = store::api_key::find(conn, parse(id)?)?
+                && key.state != "revoked"
             {
-                store::api_key::revoke(conn, found.key.key_id, BY, WHY, now)?;
-                let company = store::company::find(conn, found.key.company_id)?;
+                store::api_key::revoke(conn, key.key_id, BY, WHY, now)?;
+                let company = store::company::find(conn, key.company_id)?;
                 done.companies_without_key.extend(company.map(|company| company.name));
             }
         }

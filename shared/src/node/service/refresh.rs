@@ -3,13 +3,13 @@
 
 use chrono::Duration;
 
-use super::key_life::{accepts, admits};
+use super::key_life::lets_in;
 use super::login::{machine_answer, machine_token, person_token};
 use crate::crypto::retry::Retry;
 use crate::crypto::{Secret, refresh};
 use crate::node::rings::Loaded;
 use crate::node::{Error, Lives, Node, Peer};
-use crate::store::api_key::{ApiKeyRow, FoundKey};
+use crate::store::api_key::LoginKey;
 use crate::store::session::{Ended, FoundSession};
 use crate::store::spent_token::SpentTokenRow;
 use crate::store::{self, Connection, StoreError};
@@ -119,15 +119,12 @@ async fn of_machine(
     key_id: Id,
     peer: &Peer,
     now: Timestamp,
-) -> Result<(ApiKeyRow, (String, String)), Error> {
-    let found = node.store.read_current(move |conn| store::api_key::find(conn, key_id)).await?;
-    let FoundKey { key, user, company_active, .. } = found.ok_or(Error::LoginRefused)?;
-    let standing = key.standing();
-    if !(accepts(&standing, now) && admits(&standing, || peer.address) && user.active && company_active) {
-        return Err(Error::LoginRefused);
-    }
-    let token = machine_token(node, rings, &user, &key, now)?;
-    Ok((key, token))
+) -> Result<(LoginKey, (String, String)), Error> {
+    let (_ring_epoch, found) =
+        node.store.read_current(move |conn| store::api_key::look_up(conn, key_id)).await?;
+    let found = found.filter(|found| lets_in(found, peer.address, now)).ok_or(Error::LoginRefused)?;
+    let token = machine_token(node, rings, &found.user, &found.key, now)?;
+    Ok((found.key, token))
 }
 
 fn is_good(sessions: Lives, found: &FoundSession, now: Timestamp) -> bool {
