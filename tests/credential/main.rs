@@ -24,6 +24,7 @@ mod login;
 mod outage;
 mod password;
 mod random_input;
+mod remembered;
 mod restored;
 mod rotation;
 mod session;

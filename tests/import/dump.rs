@@ -8,7 +8,7 @@ use shared::store::{AnyConnection, Store, StoreError};
 
 /// What two imports of one source draw differently: keys, epochs, moments (a stale slice is published now), and numbers
 /// of rows that no one sees.
-const DRAWN: [(&str, &[&str]); 9] = [
+const DRAWN: [(&str, &[&str]); 10] = [
     ("settings", &["root_key_check", "created_at", "updated_at"]),
     ("keyring", &["wrapped", "created_at", "activated_at"]),
     ("slices", &["epoch"]),
@@ -18,6 +18,7 @@ const DRAWN: [(&str, &[&str]); 9] = [
     ("grain_chunks", &["grain_row"]),
     ("partners", &["candidate_key", "updated_at"]),
     ("imports", &["started_at", "finished_at"]),
+    ("credential_stamp", &["stamp"]),
 ];
 
 #[derive(QueryableByName)]

@@ -13,6 +13,9 @@ use crate::crypto::api_key;
 use crate::crypto::token::{self, Claims};
 use crate::node::service::key_life::{accepts, admits};
 use crate::node::service::session::SEEN_EVERY;
+use crate::store::api_key::{FoundKey, KeyName, LookedUp};
+use crate::store::session::FoundSession;
+use crate::store::user::Holder;
 use crate::store::{self, Connection, StoreError};
 use crate::wire::user::Role;
 use crate::wire::{Id, Timestamp};
@@ -93,50 +96,75 @@ async fn live(
     now: Timestamp,
 ) -> Result<Option<(Principal, i64)>, Error> {
     let machine = if claims.sid.is_none() { api_key::key_id(&claims.sub) } else { None };
-    let (user, company_active, key_id, epoch) = match (machine, claims.sid) {
-        (Some(key_id), _) => {
-            let (epoch, found) =
-                node.store.read_current(move |conn| store::api_key::look_up_standing(conn, key_id)).await?;
-            match found {
-                Some(found)
-                    if accepts(&found.key, now)
-                        && found.key.generation == claims.generation
-                        && admits(&found.key, || Peer::of(request.request()).address) =>
-                {
-                    (found.user, found.company_active, Some(key_id), epoch)
-                }
-                _ => return Ok(None),
-            }
-        }
-        (None, Some(session)) => {
-            match node.store.read_current(move |conn| store::session::find(conn, session)).await? {
-                Some(found)
-                    if node.sessions.admit(&found.session, now)
-                        && found.user.generation == claims.generation
-                        && found.user.id.to_string() == claims.sub =>
-                {
-                    if now >= found.session.last_seen_at.plus(SEEN_EVERY) {
-                        note_use(node, session, now);
-                    }
-                    (found.user, found.company_active, None, found.ring_epoch)
-                }
-                _ => return Ok(None),
-            }
-        }
-        (None, None) => return Ok(None),
+    let found = match (machine, claims.sid) {
+        (Some(key_id), _) => by_key(node, key_id, &claims, request, now).await?,
+        (None, Some(session)) => by_session(node, session, &claims, now).await?,
+        (None, None) => None,
     };
-    let role = Role::from_number(user.role);
-    Ok(role.filter(|_role| user.active && company_active && user.id == claims.id).map(|role| {
+    let Some((user, epoch)) = found else { return Ok(None) };
+    Ok(Role::from_number(user.role).map(|role| {
         let principal = Principal {
             user_id: user.id,
             username: user.username,
             company_id: user.company_id,
             role,
-            key_id,
-            session_id: if key_id.is_none() { claims.sid } else { None },
+            key_id: machine,
+            session_id: claims.sid,
         };
         (principal, epoch)
     }))
+}
+
+/// The company's sync user, if the key lets it in, and the epoch of the key rings.
+async fn by_key(
+    node: &Node,
+    key_id: Id,
+    claims: &Claims,
+    request: &ServiceRequest,
+    now: Timestamp,
+) -> Result<Option<(Holder, i64)>, Error> {
+    let is_good = |found: &FoundKey| {
+        let standing = &found.key.standing;
+        accepts(standing, now)
+            && standing.generation == claims.generation
+            && admits(standing, || Peer::of(request.request()).address)
+            && is_holder(&found.user, found.company_active, claims)
+    };
+    let is_known = |looked_up: &LookedUp| looked_up.found.as_ref().is_some_and(is_good);
+    let name = KeyName::Id(key_id);
+    let LookedUp { ring_epoch, found } =
+        node.known_keys.find(&node.store, name, is_known, store::api_key::look_up).await?;
+    Ok(found.filter(is_good).map(|found| (found.user, ring_epoch)))
+}
+
+/// Whose login it is, if it lives, and the epoch of the key rings.
+async fn by_session(
+    node: &Node,
+    session: Id,
+    claims: &Claims,
+    now: Timestamp,
+) -> Result<Option<(Holder, i64)>, Error> {
+    let is_good = |found: &FoundSession| {
+        node.sessions.admit(&found.session, now)
+            && found.user.generation == claims.generation
+            && found.user.id.to_string() == claims.sub
+            && is_holder(&found.user, found.company_active, claims)
+    };
+    let is_use_due = |found: &FoundSession| now >= found.session.last_seen_at.plus(SEEN_EVERY);
+    // Another server may have noted a use since.
+    let is_known = |found: &Option<FoundSession>| {
+        found.as_ref().is_some_and(|found| is_good(found) && !is_use_due(found))
+    };
+    let read = |conn: &mut Connection, id: &Id| store::session::find(conn, *id);
+    let found = node.known_sessions.find(&node.store, session, is_known, read).await?.filter(is_good);
+    if found.as_ref().is_some_and(is_use_due) {
+        note_use(node, session, now);
+    }
+    Ok(found.map(|found| (found.user, found.ring_epoch)))
+}
+
+fn is_holder(user: &Holder, company_active: bool, claims: &Claims) -> bool {
+    user.active && company_active && user.id == claims.id
 }
 
 /// Notes that a session is in use, on the side: no request waits for it, or fails because the disk is full.

@@ -20,7 +20,9 @@ use crate::clock::{Clock, Random};
 use crate::crypto::mac::MacKey;
 use crate::crypto::password::{Passwords, Policy};
 use crate::crypto::sealed::SealKey;
-use crate::store::Store;
+use crate::store::api_key::{KeyName, LookedUp};
+use crate::store::session::FoundSession;
+use crate::store::{Remembered, Store};
 use crate::wire::Id;
 use crate::wire::network::Network;
 use crate::wire::server::{Server, ServerRole};
@@ -58,6 +60,10 @@ pub struct Node {
     pub retries: SealKey,
     /// Hashing of people's passwords.
     pub passwords: Passwords,
+    /// Keys that were good a moment ago.
+    pub known_keys: Remembered<KeyName, LookedUp>,
+    /// Logins of people that were good a moment ago.
+    pub known_sessions: Remembered<Id, Option<FoundSession>>,
     /// What keys that do not open are looked up as.
     pub decoy: service::login::Decoy,
     /// How long logins of people live.

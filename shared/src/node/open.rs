@@ -11,7 +11,7 @@ use crate::node::{Node, Policies, Rings};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{DataDir, Misconfigured};
 use crate::store::setting::SettingRow;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Remembered, Store, StoreError};
 use crate::wire::server::{SYNC_2, Server, ServerRole};
 
 /// A node and what only its own server needs.
@@ -105,6 +105,8 @@ pub async fn assemble(
         rings: Arc::new(Rings::new(root_key.clone(), is_primary, setting.ring_epoch, &keys)?),
         retries: root_key.derive("sandpiper mint retry v1"),
         passwords: Passwords::new(policies.passwords),
+        known_keys: Remembered::default(),
+        known_sessions: Remembered::default(),
         decoy: Decoy::default(),
         sessions: policies.sessions,
         throttle: root_key.derive_mac("sandpiper login throttle v1"),

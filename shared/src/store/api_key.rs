@@ -149,79 +149,68 @@ pub struct LoginKey {
     pub scan_id: Option<String>,
 }
 
-/// A key, or as much of it as was asked for, and what decides besides whether it is good.
+/// A key, and what decides besides whether it is good.
 #[derive(Debug, Clone)]
-pub struct Found<K> {
+pub struct FoundKey {
     /// The key.
-    pub key: K,
+    pub key: LoginKey,
     /// The company's sync user.
     pub user: Holder,
     /// Whether the company is switched on.
     pub company_active: bool,
 }
 
-/// Which state of the key rings is in force, and the key that fulfils a condition, with its user and company: the one read
-/// behind every request and login of a machine, which takes as long for a key that there is not.
+/// What a key is looked up by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyName {
+    /// The uuid in the user name `sync_<uuid>`.
+    Id(Id),
+    /// The id in a key that scanners can find.
+    ScanId(String),
+}
+
+/// What one read tells of a key.
+#[derive(Debug, Clone)]
+pub struct LookedUp {
+    /// Which state of the key rings is in force.
+    pub ring_epoch: i64,
+    /// The key, if there is one of that name.
+    pub found: Option<FoundKey>,
+}
+
 macro_rules! look_up {
-    ($conn:expr, $condition:expr, $key:ty) => {{
+    ($conn:expr, $condition:expr) => {{
         // On the connection itself, where a query that does not change its shape is written and prepared once.
-        let (ring_epoch, key, user, company_active): (i64, Option<$key>, Option<Holder>, Option<bool>) =
-            on_backend!($conn, |conn| settings::table
-                .left_join(api_keys::table.on($condition))
-                .left_join(users::table.on(users::id.eq(api_keys::user_id).and(users::deleted_at.is_null())))
-                .select((
-                    settings::ring_epoch,
-                    Option::<$key>::as_select(),
-                    Option::<Holder>::as_select(),
-                    // Not as one more join: a fifth of the whole statement on PostgreSQL.
-                    companies::table
-                        .filter(companies::id.nullable().eq(users::company_id.nullable()))
-                        .select(companies::active)
-                        .single_value(),
-                ))
-                .get_result(conn))?;
-        let company_active = company_active.unwrap_or(false);
-        Ok((ring_epoch, key.zip(user).map(|(key, user)| Found { key, user, company_active })))
+        on_backend!($conn, |conn| settings::table
+            .left_join(api_keys::table.on($condition))
+            .left_join(users::table.on(users::id.eq(api_keys::user_id).and(users::deleted_at.is_null())))
+            .select((
+                settings::ring_epoch,
+                Option::<LoginKey>::as_select(),
+                Option::<Holder>::as_select(),
+                // Not as one more join: a fifth of the whole statement on PostgreSQL.
+                companies::table
+                    .filter(companies::id.nullable().eq(users::company_id.nullable()))
+                    .select(companies::active)
+                    .single_value(),
+            ))
+            .get_result(conn))
     }};
 }
 
-/// A key for a login, with its user and company, and the epoch of the key rings.
+/// The one read behind a request or login of a machine, which takes as long for a key that there is not.
 ///
 /// # Errors
 /// What SQL reports.
-pub fn look_up(conn: &mut Connection, key_id: Id) -> Result<(i64, Option<Found<LoginKey>>), StoreError> {
-    look_up!(conn, api_keys::key_id.eq(key_id), LoginKey)
-}
-
-/// The same, as far as a token of it needs it.
-///
-/// # Errors
-/// What SQL reports.
-pub fn look_up_standing(
-    conn: &mut Connection,
-    key_id: Id,
-) -> Result<(i64, Option<Found<Standing>>), StoreError> {
-    look_up!(conn, api_keys::key_id.eq(key_id), Standing)
-}
-
-/// The same by the id in a key that scanners can find.
-///
-/// # Errors
-/// What SQL reports.
-pub fn look_up_scan_id(
-    conn: &mut Connection,
-    scan_id: &str,
-) -> Result<(i64, Option<Found<LoginKey>>), StoreError> {
-    look_up!(conn, api_keys::scan_id.eq(scan_id.to_owned()), LoginKey)
-}
-
-/// How a key stands, with its user and company.
-///
-/// # Errors
-/// What SQL reports.
-pub fn find_standing(conn: &mut Connection, key_id: Id) -> Result<Option<Found<Standing>>, StoreError> {
-    let (_ring_epoch, found) = look_up_standing(conn, key_id)?;
-    Ok(found)
+pub fn look_up(conn: &mut Connection, name: &KeyName) -> Result<LookedUp, StoreError> {
+    let (ring_epoch, key, user, company_active): (_, Option<LoginKey>, Option<Holder>, Option<bool>) =
+        match name {
+            KeyName::Id(key_id) => look_up!(conn, api_keys::key_id.eq(*key_id)),
+            KeyName::ScanId(scan_id) => look_up!(conn, api_keys::scan_id.eq(scan_id.clone())),
+        }?;
+    let company_active = company_active.unwrap_or(false);
+    let found = key.zip(user).map(|(key, user)| FoundKey { key, user, company_active });
+    Ok(LookedUp { ring_epoch, found })
 }
 
 /// A key.

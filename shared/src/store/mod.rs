@@ -28,6 +28,7 @@ pub mod payload;
 mod pool;
 pub mod receipt;
 pub mod reference;
+mod remembered;
 pub mod rollback;
 mod run_lock;
 mod schema;
@@ -57,6 +58,7 @@ pub use memory::Unknown;
 pub use migrate::migrate;
 pub use migration::{Migration, migrations};
 use pool::Pool;
+pub use remembered::{Remembered, stamp};
 pub use run_lock::RunLock;
 
 use crate::wire::Id;

@@ -280,6 +280,10 @@ tables! {
         slice_id: SqlId,
         tag_id: BigInt,
     }
+    credential_stamp (id) {
+        id: BigInt,
+        stamp: SqlId,
+    }
     high_water (id) {
         id: BigInt,
         lineage: BigInt,

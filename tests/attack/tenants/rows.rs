@@ -23,8 +23,8 @@ pub struct Rows(pub Vec<Row>);
 /// What requests, sessions and counters write beside what they are about, and what mints count.
 const NOT_COMPARED: [(&str, &str); 2] = [("sessions", "last_seen_at"), ("keyring", "seals")];
 
-/// Counters of whole tables, of wrong passwords, which cannot be told from each other, and of whatever ends.
-const NOT_ROWS: [&str; 3] = ["row_counts", "login_failures", "high_water"];
+/// Counters of whole tables, of wrong passwords, which cannot be told from each other, and of whatever ends or changes.
+const NOT_ROWS: [&str; 4] = ["row_counts", "login_failures", "high_water", "credential_stamp"];
 
 #[derive(QueryableByName)]
 struct Text {

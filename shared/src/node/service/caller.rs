@@ -3,6 +3,7 @@
 
 use super::key_life::accepts;
 use crate::node::{Error, Principal};
+use crate::store::api_key::KeyName;
 use crate::store::user::Holder;
 use crate::store::{self, Connection};
 use crate::wire::Timestamp;
@@ -18,8 +19,11 @@ pub(super) fn require_still_good(
 ) -> Result<(), Error> {
     let is_same = |user: &Holder| user.active && user.id == who.user_id && user.role == who.role.number();
     let is_good = match (who.key_id, who.session_id) {
-        (Some(key_id), _) => store::api_key::find_standing(conn, key_id)?
-            .is_some_and(|found| accepts(&found.key, now) && is_same(&found.user) && found.company_active),
+        (Some(key_id), _) => {
+            store::api_key::look_up(conn, &KeyName::Id(key_id))?.found.is_some_and(|found| {
+                accepts(&found.key.standing, now) && is_same(&found.user) && found.company_active
+            })
+        }
         (None, Some(session)) => store::session::find(conn, session)?.is_some_and(|found| {
             found.session.ended_at.is_none() && is_same(&found.user) && found.company_active
         }),

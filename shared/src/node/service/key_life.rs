@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::Duration;
 
 use crate::node::Error;
-use crate::store::api_key::{ApiKeyRow, Found, LoginKey, Standing};
+use crate::store::api_key::{ApiKeyRow, FoundKey, Standing};
 use crate::wire::Timestamp;
 use crate::wire::api_key::{Format, MAX_EXPIRES_IN_DAYS, MAX_NETWORKS, MintRequest};
 use crate::wire::auth::KeyLife;
@@ -96,7 +96,7 @@ pub(in crate::node) fn admits(key: &Standing, address: impl FnOnce() -> Option<I
 }
 
 /// Whether a key lets its machine in from `address` now, but for the secret.
-pub(super) fn lets_in(found: &Found<LoginKey>, address: Option<IpAddr>, now: Timestamp) -> bool {
+pub(super) fn lets_in(found: &FoundKey, address: Option<IpAddr>, now: Timestamp) -> bool {
     let standing = &found.key.standing;
     accepts(standing, now) && admits(standing, || address) && found.user.active && found.company_active
 }

@@ -14,7 +14,7 @@ use crate::crypto::{Secret, refresh};
 use crate::failpoint::{Failpoint, reach};
 use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, Peer};
-use crate::store::api_key::{Found, LoginKey};
+use crate::store::api_key::{FoundKey, KeyName, LoginKey, LookedUp};
 use crate::store::session::SessionRow;
 use crate::store::user::{Holder, UserRow};
 use crate::store::{self, StoreError};
@@ -129,12 +129,22 @@ async fn start_session(
 
 async fn by_api_key(node: &Node, api_key: &Secret, peer: Peer) -> Result<AuthToken, Error> {
     let now = node.clock.now();
-    let Opened { rings, secret, found } = open(node, api_key).await?;
+    // What is remembered does for all but the first use within a minute, which is to be recorded.
+    let is_known = |found: &FoundKey, secret: &Secret| {
+        lets_in(found, peer.address, now)
+            && !is_use_due(&found.key, now)
+            && found
+                .key
+                .secret_sha256
+                .as_ref()
+                .is_some_and(|sha256| secret_matches(sha256, found.key.key_id, secret))
+    };
+    let Opened { rings, secret, found } = open(node, api_key, is_known).await?;
     let (Some(secret), Some(found)) = (secret, found) else {
         return Err(Error::LoginRefused);
     };
     let is_good = lets_in(&found, peer.address, now);
-    let Found { key, user, .. } = found;
+    let FoundKey { key, user, .. } = found;
     if !is_good || !secret_is_right(node, &key, &secret).await? {
         return Err(Error::LoginRefused);
     }
@@ -181,12 +191,16 @@ impl Decoy {
 struct Opened {
     rings: Arc<Loaded>,
     secret: Option<Secret>,
-    found: Option<Found<LoginKey>>,
+    found: Option<FoundKey>,
 }
 
-/// Opens an api-key and looks it up. One that does not open is looked up all the same: any bad key takes the time of a
-/// good one.
-async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
+/// Opens an api-key and looks it up. One that does not open is looked up all the same: any bad key takes the time of every
+/// other. One that `is_known` by what is remembered of it is not read anew.
+async fn open(
+    node: &Node,
+    api_key: &Secret,
+    is_known: impl Fn(&FoundKey, &Secret) -> bool,
+) -> Result<Opened, Error> {
     let mut rings = node.rings.current();
     let scannable = ScannableKey::parse(api_key.expose());
     for _ in 0..rings::CHANGES {
@@ -194,36 +208,40 @@ async fn open(node: &Node, api_key: &Secret) -> Result<Opened, Error> {
         let credential = seals
             .and_then(|ring| Credential::open(api_key.expose(), ring.keys()))
             .filter(|credential| credential.primary_id.is_none_or(|id| id == node.server_id()));
-        let key_id = credential.as_ref().and_then(Credential::key_id).unwrap_or_else(|| node.decoy.get());
-        let scan_id = scannable.as_ref().map(|key| key.id.clone());
-        let (epoch, found) = node
-            .store
-            .read_current(move |conn| -> Result<_, StoreError> {
-                let Some(scan_id) = scan_id else {
-                    let (epoch, found) = store::api_key::look_up(conn, key_id)?;
-                    // One that is written in the other way has another secret: that one opens nothing.
-                    return Ok((epoch, found.filter(|found| found.key.scan_id.is_none())));
-                };
-                store::api_key::look_up_scan_id(conn, &scan_id)
-            })
-            .await?;
-        if epoch <= rings.epoch {
+        let name = match &scannable {
+            Some(key) => KeyName::ScanId(key.id.clone()),
+            None => KeyName::Id(
+                credential.as_ref().and_then(Credential::key_id).unwrap_or_else(|| node.decoy.get()),
+            ),
+        };
+        let secret = match &scannable {
+            Some(key) => Some(&key.secret),
+            None => credential.as_ref().map(|credential| &credential.password),
+        };
+        let lets_in = |looked_up: &LookedUp| {
+            secret.zip(looked_up.found.as_ref()).is_some_and(|(secret, found)| is_known(found, secret))
+        };
+        let LookedUp { ring_epoch, found } =
+            node.known_keys.find(&node.store, name, lets_in, store::api_key::look_up).await?;
+        if ring_epoch <= rings.epoch {
             if let Some(found) = &found {
                 node.decoy.set(found.key.key_id);
             }
+            // One that is written in the other way has another secret: that one opens nothing.
+            let found = found.filter(|found| found.key.scan_id.is_some() == scannable.is_some());
             let secret =
                 scannable.map(|key| key.secret).or_else(|| credential.map(|credential| credential.password));
             return Ok(Opened { rings, secret, found });
         }
-        rings = node.rings.at(&node.store, epoch).await?;
+        rings = node.rings.at(&node.store, ring_epoch).await?;
     }
     Err(StoreError::Busy.into())
 }
 
 /// The key that a text is, whatever its state; `None` for any other text.
 pub(super) async fn identify(node: &Node, api_key: &Secret) -> Result<Option<LoginKey>, Error> {
-    let Opened { secret, found, .. } = open(node, api_key).await?;
-    let (Some(secret), Some(Found { key, .. })) = (secret, found) else { return Ok(None) };
+    let Opened { secret, found, .. } = open(node, api_key, |_found, _secret| false).await?;
+    let (Some(secret), Some(FoundKey { key, .. })) = (secret, found) else { return Ok(None) };
     let is_right = match (&key.secret_sha256, &key.legacy_bcrypt) {
         (Some(stored), _) => secret_matches(stored, key.key_id, &secret),
         (None, Some(bcrypt)) => node.passwords.verify_machine(secret, bcrypt.clone()).await?,
@@ -247,10 +265,14 @@ async fn secret_is_right(node: &Node, key: &LoginKey, secret: &Secret) -> Result
     Ok(matches)
 }
 
+fn is_use_due(key: &LoginKey, now: Timestamp) -> bool {
+    key.last_used_at.is_none_or(|last| now >= last.plus(USE_RECORDED_EVERY))
+}
+
 /// Writes down that a key was used: the first time exactly, since it ends the key before; later at most once a minute.
 async fn record_use(node: &Node, key: &LoginKey, peer: Option<IpAddr>, now: Timestamp) -> Result<(), Error> {
     let is_first = key.first_used_at.is_none();
-    if key.last_used_at.is_some_and(|last| now < last.plus(USE_RECORDED_EVERY)) {
+    if !is_use_due(key, now) {
         return Ok(());
     }
     let (key, peer) = (key.clone(), peer.map(|address| address.to_string()));

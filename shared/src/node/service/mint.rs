@@ -17,7 +17,7 @@ use crate::failpoint::{Failpoint, reach};
 use crate::node::permission::Action;
 use crate::node::rings::{self, Loaded};
 use crate::node::{Error, Node, Principal};
-use crate::store::api_key::ApiKeyRow;
+use crate::store::api_key::{ApiKeyRow, KeyName};
 use crate::store::mint_reply::MintReplyRow;
 use crate::store::session::Ended;
 use crate::store::user::{NewUser, login_key};
@@ -218,8 +218,8 @@ fn earlier_answer(
     if row.request_sha256 != request_sha256 {
         return Err(Error::IdempotencyMismatch);
     }
-    let living =
-        store::api_key::find_standing(conn, row.key_id)?.is_some_and(|found| accepts(&found.key, now));
+    let key = store::api_key::look_up(conn, &KeyName::Id(row.key_id))?.found;
+    let living = key.is_some_and(|found| accepts(&found.key.standing, now));
     if !living {
         return Err(Error::Conflict(
             "the key minted under this Idempotency-Key has been superseded or revoked since: nothing was minted; \

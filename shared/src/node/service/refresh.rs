@@ -9,7 +9,7 @@ use crate::crypto::retry::Retry;
 use crate::crypto::{Secret, refresh};
 use crate::node::rings::Loaded;
 use crate::node::{Error, Lives, Node, Peer};
-use crate::store::api_key::LoginKey;
+use crate::store::api_key::{KeyName, LoginKey};
 use crate::store::session::{Ended, FoundSession};
 use crate::store::spent_token::SpentTokenRow;
 use crate::store::{self, Connection, StoreError};
@@ -120,9 +120,10 @@ async fn of_machine(
     peer: &Peer,
     now: Timestamp,
 ) -> Result<(LoginKey, (String, String)), Error> {
-    let (_ring_epoch, found) =
-        node.store.read_current(move |conn| store::api_key::look_up(conn, key_id)).await?;
-    let found = found.filter(|found| lets_in(found, peer.address, now)).ok_or(Error::LoginRefused)?;
+    let name = KeyName::Id(key_id);
+    let looked_up = node.store.read_current(move |conn| store::api_key::look_up(conn, &name)).await?;
+    let found =
+        looked_up.found.filter(|found| lets_in(found, peer.address, now)).ok_or(Error::LoginRefused)?;
     let token = machine_token(node, rings, &found.user, &found.key, now)?;
     Ok((found.key, token))
 }

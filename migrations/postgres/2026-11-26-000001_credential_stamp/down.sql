@@ -1,0 +1,2 @@
+DROP FUNCTION stamp_credentials CASCADE;
+DROP TABLE credential_stamp;

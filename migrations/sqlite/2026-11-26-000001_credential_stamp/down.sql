@@ -1,0 +1,10 @@
+DROP TRIGGER users_stamp;
+DROP TRIGGER users_removal_stamp;
+DROP TRIGGER companies_stamp;
+DROP TRIGGER companies_removal_stamp;
+DROP TRIGGER sessions_stamp;
+DROP TRIGGER sessions_removal_stamp;
+DROP TRIGGER api_keys_stamp;
+DROP TRIGGER api_keys_removal_stamp;
+DROP TRIGGER settings_stamp;
+DROP TABLE credential_stamp;
