@@ -26,6 +26,8 @@ pub const GRAIN: usize = 80 * 1024 * 1024;
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// And one that drips, for this long: 64 MiB at 1 MBit/s.
 const READ_LIMIT: Duration = Duration::from_mins(10);
+/// Small ones, of which a login is one: anybody may send them.
+const SMALL_READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads the body as `T`; no body is an empty one, which fails validation where something is required.
 ///
@@ -75,7 +77,8 @@ async fn members(
         return Err(Error::EncodedBody);
     }
     let is_json = header(header::CONTENT_TYPE).is_some_and(is_json);
-    let bytes = match tokio::time::timeout(READ_LIMIT, read_bytes(payload, limit)).await {
+    let read_limit = if limit <= SMALL { SMALL_READ_LIMIT } else { READ_LIMIT };
+    let bytes = match tokio::time::timeout(read_limit, read_bytes(payload, limit)).await {
         Ok(bytes) => bytes?,
         Err(_elapsed) => return Err(Error::BodyStalled("did not arrive in time")),
     };

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod core_dump;
 pub mod data_dir;
+mod linger;
 pub mod request;
 pub mod serve;
 pub mod telemetry;

@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 
+use super::linger;
 use crate::node::Error;
 use crate::wire::Id;
 use crate::wire::error::{ErrorBody, Message};
@@ -20,20 +21,21 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Errors
 /// None of its own.
 pub async fn around(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().to_string();
     let method = request.method().clone();
     let is_tls = request.app_config().secure();
     let start = Instant::now();
+    let watched = linger::watch(&mut request);
     // A NUL names nothing in either database, and PostgreSQL could not even be asked.
     let response = if request.uri().path_and_query().is_some_and(|path| path.as_str().contains("%00")) {
         request.error_response(Error::BadRequest("the URL holds a NUL character".to_owned()))
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
-    let mut response = with_error_body(response, &id);
+    let mut response = watched.close_if_unread(with_error_body(response, &id));
     let policy = content_security_policy(response.request().path());
     add_headers(response.headers_mut(), &id, is_tls, policy);
     let status = response.status().as_u16();
