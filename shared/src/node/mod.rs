@@ -16,6 +16,8 @@ pub mod service;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::clock::{Clock, Random};
 use crate::crypto::mac::MacKey;
 use crate::crypto::password::{Passwords, Policy};
@@ -64,6 +66,8 @@ pub struct Node {
     pub known_keys: Remembered<KeyName, LookedUp>,
     /// Logins of people that were good a moment ago.
     pub known_sessions: Remembered<Id, Option<FoundSession>>,
+    /// Logins with a password that may ask the database at a time.
+    pub login_turns: Semaphore,
     /// What keys that do not open are looked up as.
     pub decoy: service::login::Decoy,
     /// How long logins of people live.

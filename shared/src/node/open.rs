@@ -6,7 +6,7 @@ use crate::clock::{Clock, Random};
 use crate::crypto::keyring::{Purpose, unwrap};
 use crate::crypto::password::Passwords;
 use crate::crypto::root_key::RootKey;
-use crate::node::service::login::Decoy;
+use crate::node::service::login::{Decoy, LOGIN_TURNS};
 use crate::node::{Node, Policies, Rings};
 use crate::server::config::ConfigFile;
 use crate::server::data_dir::{DataDir, Misconfigured};
@@ -107,6 +107,7 @@ pub async fn assemble(
         passwords: Passwords::new(policies.passwords),
         known_keys: Remembered::default(),
         known_sessions: Remembered::default(),
+        login_turns: tokio::sync::Semaphore::new(LOGIN_TURNS),
         decoy: Decoy::default(),
         sessions: policies.sessions,
         throttle: root_key.derive_mac("sandpiper login throttle v1"),

@@ -27,6 +27,9 @@ pub const ACCESS_LIFE: Duration = Duration::seconds(token::LIFE);
 pub(super) const REFRESH_LIFE: Duration = Duration::hours(24);
 /// `last_used_at` of a key is this coarse, so that a machine login writes nothing most of the time.
 const USE_RECORDED_EVERY: Duration = Duration::seconds(60);
+/// So many logins with a password ask the database at a time whether they may be tried: a flood of them leaves most connections
+/// to others. Far more than can be hashed get through.
+pub(in crate::node) const LOGIN_TURNS: usize = 2;
 
 /// Logs in with what the body holds; every refusal is the same.
 ///
@@ -59,6 +62,7 @@ async fn by_password(
     password: Secret,
     peer: Peer,
 ) -> Result<AuthToken, Error> {
+    let turn = node.login_turns.acquire().await.map_err(|closed| Error::Internal(closed.to_string()))?;
     let (key, source, now) = (node.throttle.clone(), peer.source(), node.clock.now());
     let (user, company_active, attempt) = node
         .store
@@ -70,6 +74,7 @@ async fn by_password(
             Ok((user, company.is_some_and(|company| company.active), attempt))
         })
         .await?;
+    drop(turn);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     // Hashed before anything is judged: unknown, wrong and inactive take the same time.
     let matches = node.passwords.verify(attempt.lane(), password.clone(), hash.clone()).await?;
