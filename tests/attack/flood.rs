@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use diesel::RunQueryDsl as _;
 use serde_json::json;
 use shared::crypto::password::Policy;
 use shared::node::Policies;
-use tests::TestPrimary;
+use shared::store::{self, Connection, StoreError};
 use tests::node::{COMPANY_ADMIN_PASSWORD, quick};
+use tests::{ADMIN, TestDatabase, TestPrimary};
 
 use super::{Caller, key_login, send};
 
@@ -130,4 +132,58 @@ async fn a_person_logs_in_from_his_usual_place_while_strangers_flood_the_login()
     for client in flood {
         client.abort();
     }
+}
+
+/// A store has eight connections. (On SQLite whoever reads waits for nobody.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logins_that_wait_for_the_database_leave_its_connections_to_others() {
+    let Some(database) = TestDatabase::postgres("logins_that_wait_for_the_database") else { return };
+    let primary = TestPrimary::start_on(database, None).await;
+    let staff = Caller::password(&primary.url, ADMIN.0, ADMIN.1).await;
+    let store = &primary.node.store;
+    let (locked, is_locked) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let lock = store.write(move |conn| -> Result<(), StoreError> {
+        let sql = "LOCK TABLE login_failures IN ACCESS EXCLUSIVE MODE";
+        store::on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
+        locked.send(()).unwrap();
+        released.recv().unwrap();
+        Ok(())
+    });
+    let flood = async {
+        is_locked.await.unwrap();
+        let logins: Vec<_> = (0..16)
+            .map(|number| {
+                let body = json!({ "username": format!("nobody-{number}"), "password": "some guess" });
+                tokio::spawn(send(super::http().post(format!("{}/login", primary.url)).json(&body)))
+            })
+            .collect();
+        let waiting = async || store.read(waiting).await.unwrap();
+        tests::wait_until("logins wait for the lock", async || waiting().await >= 2).await;
+        for _request in 0..20 {
+            let answer = tokio::time::timeout(Duration::from_secs(5), staff.get("/server")).await;
+            assert_eq!(answer.expect("no request waits for logins").0, 200);
+        }
+        assert!(waiting().await >= 2, "they still wait");
+        release.send(()).unwrap();
+        for login in logins {
+            assert_eq!(login.await.unwrap().0, 401);
+        }
+    };
+    let (lock, ()) = tokio::join!(lock, flood);
+    lock.unwrap();
+    primary.stop().await;
+}
+
+#[derive(diesel::QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
+}
+
+/// How many wait for a lock in this database.
+fn waiting(conn: &mut Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'login_failures'::regclass";
+    let row: Count = store::on_backend!(conn, |c| diesel::sql_query(sql).get_result(c))?;
+    Ok(row.count)
 }

@@ -17,7 +17,7 @@
 //! | 7 | answers that unpack to gigabytes | `bomb`, both | 16, 17 |
 //! | 8, B2 | two primaries at once; one names what is the other's | `stranger`, all; `sync` `isolation::another_primary…`, `…a_server_that_claims…` | 18 to 21 |
 //! | 9, S11 | short, odd and huge keys | `malformed_key`; `credential` `login::a_refused_login…` | 09 |
-//! | 10 | a flood of logins starves the machines, or people where they log in from | `flood` | 10, 42 |
+//! | 10 | a flood of logins starves the machines, or people where they log in from | `flood` | 10, 42, 45 |
 //! | S3 | names that lead out of a folder | `traversal` | 22 |
 //! | S4 | a login reads what is another company's | `api` `tenant::nothing_of_another_company…` | 23 to 25 |
 //! | S5 | the old key's tokens live on, here or on another server | `rotation::a_rotation_or_a_revocation…` | 06, 07, 08 |
