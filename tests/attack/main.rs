@@ -18,6 +18,7 @@
 //! | 8, B2 | two primaries at once; one names what is the other's | `stranger`, all; `sync` `isolation::another_primary…`, `…a_server_that_claims…` | 18 to 21 |
 //! | 9, S11 | short, odd and huge keys | `malformed_key`; `credential` `login::a_refused_login…` | 09 |
 //! | 10 | a flood of logins starves the machines, or people where they log in from | `flood` | 10, 42, 45 |
+//! | – | clients send nothing, stop in the middle of a request, or drip | `slow`, both | 43, 44 |
 //! | S3 | names that lead out of a folder | `traversal` | 22 |
 //! | S4 | a login reads what is another company's | `api` `tenant::nothing_of_another_company…` | 23 to 25 |
 //! | S5 | the old key's tokens live on, here or on another server | `rotation::a_rotation_or_a_revocation…` | 06, 07, 08 |
@@ -27,7 +28,7 @@
 //! | B4 | two syncs of one slice collide | `reader::a_run_that_was_overtaken…`; `sync` `isolation::a_second_trigger…` | 14, 15 |
 //! | – | two companies ask whatever comes to mind of each operation, with each other's ids | `tenants`, all | 70 to 81, 85 |
 //! | – | a primary, or who stands on the way, sends receivers elsewhere | `redirect` | 92 |
-//! | – | a credential outlives what ended it, here or at another server | `credential` `ends::whatever_ends…` | 07, 08, 82 to 84 |
+//! | – | a credential outlives what ended it, here or at another server | `credential` `ends::whatever_ends…`; `remembered`, all | 07, 08, 82 to 84, 97 to 99 |
 //! | – | rings that one server turned are old at another; retiring a key cuts partners off | `race` `ring::rings_turn…`; `credential` `keyring`, all | 30 to 32 |
 //! | – | a refresh token is stolen; a login is left alone | `credential` `session`, all | 33 to 35 |
 //! | – | passwords are guessed, by many at once, from anywhere, behind a proxy | `credential` `throttle`, all | 36 to 41 |

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// How many at once.
 const SOCKETS: usize = 2_000;
-/// Each is sent away after ten seconds without a byte, a client that has been answered after a minute.
+/// Each is sent away after ten seconds without a byte, and some more in which it may read its answer.
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Where each of them stops, and how the answer begins. The last two are refused before anybody asks for their bodies.

@@ -175,20 +175,20 @@ async fn whatever_is_remembered_has_another_stamp_once_it_is_changed_by_whomever
                 sql(&primary, change.clone()).await;
                 let is_stamped = store.read(stamp).await.unwrap() != was;
                 assert_eq!(is_stamped, is_remembered, "{change}");
-                // The next change is to find the row.
-                match (table, *column) {
-                    ("users", "username") => {
-                        let back =
-                            "UPDATE users SET username = 'companyadmin' WHERE username = 'companyadminx'";
-                        sql(&primary, back).await;
-                    }
-                    ("api_keys", "company_id" | "user_id") => {
-                        let back = "UPDATE api_keys SET company_id = (SELECT id FROM companies WHERE name = 'Retail Parts')";
-                        sql(&primary, back).await;
-                    }
-                    _ => (),
+                if change.contains("username || 'x'") {
+                    // The next change is to find the row.
+                    let back = "UPDATE users SET username = 'companyadmin' WHERE username = 'companyadminx'";
+                    sql(&primary, back).await;
                 }
             }
+        }
+        for used in [
+            "UPDATE sessions SET last_seen_at = '2099-01-01T00:00:00.000000Z'",
+            "UPDATE api_keys SET last_used_at = '2099-01-01T00:00:00.000000Z', last_used_ip = '192.0.2.1'",
+        ] {
+            let was = store.read(stamp).await.unwrap();
+            sql(&primary, used).await;
+            assert_eq!(store.read(stamp).await.unwrap(), was, "{used}");
         }
         let retail = "(SELECT id FROM companies WHERE name = 'Retail Parts')";
         for table in ["sessions", "api_keys", &format!("users WHERE company_id = {retail}")] {
@@ -199,6 +199,13 @@ async fn whatever_is_remembered_has_another_stamp_once_it_is_changed_by_whomever
         let was = store.read(stamp).await.unwrap();
         sql(&primary, "DELETE FROM companies WHERE name = 'Retail Parts'").await;
         assert_ne!(store.read(stamp).await.unwrap(), was, "companies");
+        if matches!(store.url(), store::DatabaseUrl::Postgres(_)) {
+            for table in ["sessions", "api_keys", "users"] {
+                let was = store.read(stamp).await.unwrap();
+                sql(&primary, format!("TRUNCATE {table} CASCADE")).await;
+                assert_ne!(store.read(stamp).await.unwrap(), was, "{table} emptied");
+            }
+        }
         primary.stop().await;
     }
 }

@@ -1,5 +1,5 @@
 //! Bodies in chunks that are answered before they end. actix-http goes on reading such a body after its answer, without a limit
-//! of time, in the hope of another request on the connection (actix-http 3.13, `h1/dispatcher.rs`, `payload_drainable`). So the
+//! of time, in the hope of another request on the connection (actix-http 3.20, `h1/dispatcher.rs`, `payload_drainable`). So the
 //! answer itself has to close the connection.
 
 use std::cell::Cell;

@@ -14,7 +14,7 @@ use crate::wire::Id;
 /// Answers that let somebody in, by what was looked up, each with the stamp that the database had before it was read.
 pub struct Remembered<K, V>(Mutex<HashMap<K, (Id, V)>>);
 
-/// More than have logged in within a minute, of most nodes; of about half a KiB each.
+/// Then all are forgotten: a bound for memory, which few nodes reach within the minute after which a use is read anew.
 const MOST: usize = 4096;
 
 impl<K, V> Default for Remembered<K, V> {
