@@ -218,6 +218,15 @@ async fn what_cannot_be_is_refused_and_mints_nothing() {
     };
     assert_eq!(twice(json!({ "expires_in_days": 10 })).await.status, 200);
     assert_eq!(twice(json!({ "expires_in_days": 11 })).await.status, 422);
+    // The outermost that can be.
+    for body in [
+        json!({ "expires_in_days": 1 }),
+        json!({ "expires_in_days": 3650 }),
+        json!({ "networks": many.get(1..).unwrap() }),
+    ] {
+        let minted = mint_with(&primary.url, &admin, &body).await;
+        assert_eq!(minted.status, 200, "{body}: {minted:?}");
+    }
 }
 
 #[tokio::test]

@@ -119,3 +119,30 @@ pub(super) fn networks_of(networks: &str) -> Vec<Network> {
 fn written(networks: &[Network]) -> String {
     networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+
+    use super::accepts;
+    use crate::store::api_key::Standing;
+    use crate::wire::Timestamp;
+
+    #[test]
+    fn a_key_is_over_from_the_very_moment_of_its_end_on() {
+        let end = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
+        let key = |valid_until: Option<Timestamp>, expires_at: Option<Timestamp>| Standing {
+            generation: 1,
+            state: "overlap".to_owned(),
+            valid_until,
+            expires_at,
+            networks: String::new(),
+        };
+        let just_before = end.plus(-Duration::microseconds(1));
+        for ending in [key(Some(end), None), key(None, Some(end))] {
+            assert!(accepts(&ending, just_before), "{ending:?}");
+            assert!(!accepts(&ending, end), "{ending:?}");
+        }
+        assert!(accepts(&key(None, None), end));
+    }
+}
