@@ -1,6 +1,7 @@
 //! The one machine credential of a company: minted, rotated, revoked.
 
 use serde_json::{Value, json};
+use shared::clock::Random;
 use shared::crypto::api_key::Credential;
 use shared::crypto::sealed::SealKey;
 use shared::store;
@@ -202,5 +203,42 @@ async fn a_key_minted_by_the_reference_logs_in_and_its_slow_hash_is_replaced() {
         let mut tampered = hex.to_owned();
         tampered.replace_range(40..42, if &hex[40..42] == "00" { "11" } else { "00" });
         assert_eq!(post(&primary.url, "/login", &json!({ "sync-api-key": tampered })).await.status, 401);
+    }
+}
+
+/// A slow hash may give way to a fast one only when its own secret was shown, and only if nobody could guess that.
+#[tokio::test]
+async fn the_slow_hash_of_a_reference_key_gives_way_to_a_secret_that_is_right_and_cannot_be_guessed() {
+    for (secret, is_replaced) in [("aB!$%^&*()_+{}:@[];'#<>?,.", true), ("chosen-by-somebody", false)] {
+        for database in TestDatabase::each("the_slow_hash") {
+            let primary = TestPrimary::start_on(database, None).await;
+            let company_id = primary.add_company("Retail Parts", "companyadmin").await;
+            let random = Random::System;
+            let right = Credential { password: secret.into(), ..Credential::fresh(Id::NIL, &random) };
+            let right = Credential { primary_id: None, ..right };
+            let wrong = Credential { password: "Ba!$%^&*()_+{}:@[];'#<>?,.".into(), ..right.clone() };
+            adopt(&primary, company_id, &right, &bcrypt::hash(secret, 4).unwrap()).await;
+            let rings = primary.node.rings.current();
+            let (kid, seal_key) = rings.seals.as_ref().unwrap().active();
+            let status = async |credential: &Credential| {
+                let sealed = credential.seal(kid, seal_key, 1, &random);
+                post(&primary.url, "/login", &json!({ "sync-api-key": sealed })).await.status
+            };
+            let key_id = right.key_id().unwrap();
+            let is_fast = async || {
+                let row = primary.node.store.read(move |conn| store::api_key::find(conn, key_id)).await;
+                let row = row.unwrap().unwrap();
+                assert_ne!(row.legacy_bcrypt.is_some(), row.secret_sha256.is_some());
+                row.secret_sha256.is_some()
+            };
+            for _again in 0..2 {
+                assert_eq!((status(&wrong).await, is_fast().await), (401, false), "{secret}");
+            }
+            for _again in 0..2 {
+                assert_eq!((status(&right).await, is_fast().await), (200, is_replaced), "{secret}");
+            }
+            assert_eq!(status(&wrong).await, 401, "{secret}");
+            primary.stop().await;
+        }
     }
 }

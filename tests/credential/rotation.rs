@@ -105,11 +105,16 @@ async fn with_an_overlap_the_old_key_lives_until_the_new_one_logs_in() {
         assert_eq!(get(url, &old_refresh, "").await.status, 401);
 
         let newest = mint_with(url, &anna, None, 3600).await.body;
-        mint(url, &anna).await;
+        let only = mint(url, &anna).await;
         assert!(
             !logs_in(url, &new).await && !logs_in(url, &newest).await,
             "without an overlap all die at once"
         );
+        // By their state, too: the clock of another server may be behind.
+        assert_eq!(only["previous_valid_until"], Value::Null);
+        let states: Vec<Value> = keys(url, &anna).await.into_iter().map(|key| key["state"].clone()).collect();
+        assert_eq!(states[0], "active");
+        assert!(states[1..].iter().all(|state| state == "revoked"), "{states:?}");
         let revoked = mint_with(url, &anna, None, 3600).await.body;
         let http = reqwest::Client::new();
         assert_eq!(send(http.delete(format!("{url}/v1/apikey")).bearer_auth(&anna)).await.status, 200);
@@ -128,10 +133,14 @@ async fn an_overlap_ends_by_itself() {
         let url = primary.url.as_str();
         let old = mint(url, &anna).await;
         let token = key_login(url, &old).await.body["token"].as_str().unwrap().to_owned();
-        mint_with(url, &anna, None, 1).await;
+        let second = mint_with(url, &anna, None, 1).await.body;
         tests::wait_until("the old key is over", async || !logs_in(url, &old).await).await;
         assert_eq!(get(url, "/me", &token).await.status, 401);
         assert_eq!(keys(url, &anna).await[1]["state"], json!("expired"));
+        // It was used and its successor was not; what is over is not kept all the same.
+        mint_with(url, &anna, None, 3600).await;
+        assert!(!logs_in(url, &old).await, "another overlap does not bring it back");
+        assert!(logs_in(url, &second).await, "the one that was good is kept");
         primary.stop().await;
     }
 }

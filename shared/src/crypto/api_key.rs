@@ -137,7 +137,10 @@ pub fn is_reference_secret(secret: &Secret) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Credential, Id, Random, SealKey, is_reference_secret, key_id};
+    use super::{
+        Credential, Id, MAX_HEX, Random, SealKey, is_envelope, is_reference_secret, key_id, secret_matches,
+        secret_sha256, username,
+    };
 
     #[derive(serde::Deserialize)]
     struct Vector {
@@ -179,6 +182,83 @@ mod tests {
         // The reference verifies with bcrypt, which ignores bytes past 72.
         assert_eq!(minted.password.expose().len(), 43);
         assert_eq!(key_id(&minted.username), minted.key_id());
+    }
+
+    #[test]
+    fn no_key_is_longer_than_the_longest_and_the_longest_opens() {
+        let key = SealKey::new([9; 32]);
+        let sealed = |password: usize| {
+            let json = format!(r#"{{"username":"u","password":"{}"}}"#, "p".repeat(password));
+            data_encoding::HEXLOWER.encode(&key.seal(json.as_bytes(), b"", &Random::System))
+        };
+        let longest = MAX_HEX / 2 - (sealed(0).len() / 2);
+        assert_eq!(sealed(longest).len(), MAX_HEX);
+        for (password, is_taken) in [(0, true), (longest, true), (longest + 1, false)] {
+            let text = format!(" {}\n", sealed(password));
+            assert_eq!(Credential::open(&text, [&key]).is_some(), is_taken, "{password}");
+            assert_eq!(is_envelope(&text), is_taken, "{password}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_or_no_hex_is_no_envelope() {
+        let digits = |bytes: usize| "5c".repeat(bytes);
+        for (text, is_one) in [
+            (digits(29), true),
+            (digits(29).to_uppercase(), true),
+            (digits(28), false),
+            (String::new(), false),
+            (digits(200), true),
+            (format!("{}5", digits(200)), false),
+            (format!("{}g0", digits(200)), false),
+        ] {
+            assert_eq!(is_envelope(&text), is_one, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_array_of_the_right_values_is_no_key() {
+        let key = SealKey::new([9; 32]);
+        let opened = |json: &str| {
+            let sealed = key.seal(json.as_bytes(), b"", &Random::System);
+            Credential::open(&data_encoding::HEXLOWER.encode(&sealed), [&key])
+        };
+        assert!(opened(r#"{"username":"u","password":"p","sync-api-key":"","more":1}"#).is_some());
+        assert!(opened(r#"["u","p","",null,null,null,null]"#).is_none());
+    }
+
+    /// The hash was computed by another implementation: what is stored is found again in later versions.
+    #[test]
+    fn a_secret_matches_its_own_hash_for_its_own_key_only() {
+        let id = "00112233-4455-6677-8899-aabbccddeeff".parse::<Id>().unwrap();
+        let stored = secret_sha256(id, &"secret".into());
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&stored),
+            "5fc3440029f96e71b5953fa74426494d639afeac40712f8c79c487de24f51f5d"
+        );
+        assert!(secret_matches(&stored, id, &"secret".into()));
+        assert!(!secret_matches(&stored, id, &"Secret".into()));
+        assert!(!secret_matches(&stored, Id::NIL, &"secret".into()));
+        assert!(!secret_matches(&stored[..31], id, &"secret".into()));
+        assert!(!secret_matches(b"", id, &"".into()));
+    }
+
+    #[test]
+    fn only_a_secret_of_the_references_generator_has_its_shape() {
+        let good = "aB!$%^&*()_+{}:@[];'#<>?,.";
+        assert!(is_reference_secret(&good.into()));
+        for other in [&good[1..], &format!("{good}a"), &good.replace('a', "7"), &good.replace('a', " "), ""] {
+            assert!(!is_reference_secret(&other.into()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_tells_its_key_and_any_other_name_none() {
+        let id = Random::seeded(1).id();
+        assert_eq!(key_id(&username(id)), Some(id));
+        for name in [id.to_string(), format!("sync{id}"), "sync_".to_owned(), "admin".to_owned()] {
+            assert_eq!(key_id(&name), None, "{name}");
+        }
     }
 
     proptest! {

@@ -59,6 +59,8 @@ mod tests {
         ] {
             hash.id(id.parse::<Id>().unwrap());
         }
-        assert_eq!(hash.finish([("a", "1"), ("b", "2")]).1, "c943b552f63f04fbcc2fe6f942c8ebe31995570c");
+        let (ids, all) = hash.finish([("a", "1"), ("b", "2")]);
+        assert_eq!(ids, "9ac29c2fab0088afe198ba495591885317bcf7a3");
+        assert_eq!(all, "c943b552f63f04fbcc2fe6f942c8ebe31995570c");
     }
 }

@@ -172,4 +172,71 @@ mod tests {
             assert!(!is_published(purpose, &import(purpose, &text).unwrap()));
         }
     }
+
+    #[test]
+    fn secrets_are_taken_from_the_length_and_the_variety_on_that_they_must_have() {
+        let of = |values: u8, length: usize| (0..values).cycle().take(length).collect::<Vec<u8>>();
+        for purpose in [Purpose::Seal, Purpose::Jwt] {
+            assert!(is_published(purpose, &of(7, 64)));
+            assert!(!is_published(purpose, &of(8, 64)));
+        }
+        assert!(is_published(Purpose::Jwt, PUBLISHED[1].as_bytes()));
+        assert!(is_published(Purpose::Seal, &data_encoding::BASE64.decode(PUBLISHED[0].as_bytes()).unwrap()));
+        let text = |letters: &str, length: usize| letters.chars().cycle().take(length).collect::<String>();
+        for (secret, expected) in [
+            (text("abcdefgh", 64), Ok(())),
+            (text("abcdefgh", 63), Err(WeakSecret::Jwt)),
+            (text("abcdefg", 64), Err(WeakSecret::Known)),
+            (String::new(), Err(WeakSecret::Jwt)),
+        ] {
+            let imported = import(Purpose::Jwt, &format!(" {secret}\n"));
+            assert_eq!(imported.as_ref().map(|_secret| ()), expected.as_ref().map(|_secret| ()), "{secret}");
+            assert!(imported.is_err() || imported.unwrap().as_slice() == secret.as_bytes());
+        }
+        // Seven letters, of which base64 makes more than seven bytes.
+        let few = format!("{}=", text("ABCDEFG", 43).replace('G', "I"));
+        let varied = data_encoding::BASE64.encode(&of(8, 32));
+        for (secret, expected) in [
+            (varied.clone(), Ok(())),
+            (data_encoding::BASE64.encode(&of(8, 31)), Err(WeakSecret::Seal)),
+            (data_encoding::BASE64.encode(&of(8, 33)), Err(WeakSecret::Seal)),
+            (few, Err(WeakSecret::Known)),
+            (String::new(), Err(WeakSecret::Seal)),
+        ] {
+            assert_eq!(import(Purpose::Seal, &secret).map(|_secret| ()), expected, "{secret}");
+        }
+        assert_eq!(import(Purpose::Seal, &varied).unwrap().as_slice(), of(8, 32));
+    }
+
+    #[test]
+    fn a_wrapped_key_opens_in_its_place_only() {
+        let random = Random::seeded(1);
+        let (root, other) = (RootKey::fresh(&random), RootKey::fresh(&random));
+        let wrapped = wrap(&root, "r1", Purpose::Seal, b"secret", &random);
+        assert_eq!(unwrap(&root, "r1", Purpose::Seal, &wrapped).unwrap().as_slice(), b"secret");
+        assert!(unwrap(&root, "r2", Purpose::Seal, &wrapped).is_none());
+        assert!(unwrap(&root, "r1", Purpose::Jwt, &wrapped).is_none());
+        assert!(unwrap(&other, "r1", Purpose::Seal, &wrapped).is_none());
+        assert!(!wrapped.windows(6).any(|bytes| bytes == b"secret"));
+    }
+
+    #[test]
+    fn a_ring_seals_with_its_active_key_and_opens_with_all() {
+        let keys =
+            || vec![("r1".to_owned(), SealKey::new([1; 32])), ("r0".to_owned(), SealKey::new([0; 32]))];
+        let ring = SealRing::new(keys(), "r0").unwrap();
+        let (id, key) = ring.active();
+        assert_eq!((id, key.as_bytes()), ("r0", &[0; 32]));
+        assert_eq!(ring.keys().map(SealKey::as_bytes).collect::<Vec<_>>(), [&[1; 32], &[0; 32]]);
+        assert!(SealRing::new(keys(), "r2").is_none());
+    }
+
+    #[test]
+    fn purposes_are_stored_by_name() {
+        for (purpose, name, letter) in [(Purpose::Seal, "seal", 'r'), (Purpose::Jwt, "jwt", 'j')] {
+            assert_eq!((purpose.as_str(), purpose.letter()), (name, letter));
+            assert_eq!(Purpose::parse(name), Some(purpose));
+        }
+        assert_eq!(Purpose::parse("other"), None);
+    }
 }

@@ -44,6 +44,15 @@ mod tests {
         );
     }
 
+    /// By that other implementation too: names of accounts are found again in later versions.
+    #[test]
+    fn each_text_comes_after_its_length() {
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&MacKey::new([1; 32]).of(&["ab", "c"])),
+            "00f7da38a97bdafddab2519a3ee0272e086a448b0f5357cfdae24a596c194a12"
+        );
+    }
+
     #[test]
     fn texts_do_not_run_into_each_other() {
         let key = MacKey::new([1; 32]);

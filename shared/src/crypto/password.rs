@@ -269,6 +269,11 @@ mod tests {
         assert!(matches!(check("password1"), Err(Rejected::Weak(_))));
         assert!(matches!(check("companyadmin"), Err(Rejected::Weak(_))));
         assert_eq!(check("violet-otter-marble-42"), Ok(()));
+        // The outermost lengths.
+        assert_eq!(check("kX3!vQ9"), Err(Rejected::TooShort));
+        assert_eq!(check("kX3!vQ9z"), Ok(()));
+        assert_eq!(check(&"violet-otter-marble-".repeat(4)[..72]), Ok(()));
+        assert_eq!(check(&"violet-otter-marble-".repeat(4)[..73]), Err(Rejected::TooLong));
     }
 
     #[tokio::test]
@@ -283,7 +288,28 @@ mod tests {
         };
         assert!(verify(&long, Some(&hash)).await);
         assert!(!verify(&format!("{long}WRONG"), Some(&hash)).await);
+        assert!(!verify("anything", Some(&hash)).await);
         assert!(!verify("anything", None).await);
+        // No password has a NUL, and to bcrypt, which goes round, this would be the same one.
+        let short = bcrypt::hash("otter", 4).unwrap();
+        assert!(verify("otter", Some(&short)).await);
+        assert!(!verify("otter\0otter", Some(&short)).await);
+    }
+
+    #[tokio::test]
+    async fn the_secret_of_a_machine_is_checked_against_the_hash_that_the_reference_made() {
+        let passwords = Passwords::new(policy());
+        let hash = bcrypt::hash("otter", 4).unwrap();
+        for (secret, is_right) in [("otter", true), ("marten", false), ("", false)] {
+            let verified = passwords.verify_machine(secret.into(), hash.clone()).await;
+            assert_eq!(verified, Ok(is_right), "{secret}");
+        }
+    }
+
+    #[test]
+    fn the_policy_is_the_one_that_was_set() {
+        let policy = *Passwords::new(policy()).policy();
+        assert_eq!((policy.cost, policy.min_score), (4, 2));
     }
 
     #[tokio::test]

@@ -67,6 +67,8 @@ mod tests {
         let token = for_machine(&ring, key_id, at(6000)).unwrap();
         assert_eq!(token.expose().len(), 64);
         assert_eq!(open_machine(&ring, token.expose(), at(5000)), Some(key_id));
+        assert_eq!(open_machine(&ring, token.expose(), at(5999)), Some(key_id));
+        assert_eq!(open_machine(&ring, token.expose(), at(6000)), None);
         assert_eq!(open_machine(&ring, token.expose(), at(6001)), None);
         for at_byte in 0..64 {
             let mut forged = token.expose().to_owned().into_bytes();
@@ -75,5 +77,29 @@ mod tests {
         }
         assert_eq!(open_machine(&ring, "", at(0)), None);
         assert_eq!(open_machine(&ring, &"0".repeat(64), at(0)), None);
+    }
+
+    /// All were computed by another implementation.
+    #[test]
+    fn tokens_that_were_handed_out_stay_good_in_later_versions() {
+        let ring = TokenRing::new(vec![TokenKey::new("j0".into(), b"secret")], "j0").unwrap();
+        let key_id = "00112233-4455-6677-8899-aabbccddeeff".parse::<Id>().unwrap();
+        let at = |seconds| Timestamp::new(chrono::DateTime::from_timestamp(seconds, 0).unwrap());
+        let token = for_machine(&ring, key_id, at(6000)).unwrap();
+        assert_eq!(token.expose(), "00112233445566778899aabbccddeeff0000006419b966e60923fce9daa6ee83");
+        for spelled in ["ab".repeat(32), "aB".repeat(32)] {
+            assert_eq!(
+                data_encoding::HEXLOWER.encode(&sha256(&spelled)),
+                "271a413bd339c5709fdceaec41f14f11e9fbfb5042d72d331c65f32b284cd09a"
+            );
+        }
+    }
+
+    #[test]
+    fn a_persons_token_is_another_each_time() {
+        let random = Random::seeded(1);
+        let (one, two) = (fresh(&random), fresh(&random));
+        assert_eq!(one.expose().len(), 64);
+        assert_ne!(one, two);
     }
 }

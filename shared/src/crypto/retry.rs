@@ -64,4 +64,16 @@ mod tests {
         }
         assert_ne!(retry(1, "7", "k").sha256(), retry(1, "8", "k").sha256());
     }
+
+    /// Hash and key were computed by another implementation.
+    #[test]
+    fn what_was_kept_for_a_retry_opens_in_later_versions() {
+        let retry = Retry::new(&SealKey::new([1; 32]), "7", &"k".into());
+        let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+        let sha256 = hex("9a8a0da318c249d369fbc15a55335388b303dc054b018760adb38dca9f6979e0");
+        assert_eq!(retry.sha256().as_slice(), sha256);
+        let key = hex("0d176671ffcace67d6bcf01047c45638972a4afa5a74904136ce5bfa1b53ffe0");
+        let sealed = SealKey::new(key.try_into().unwrap()).seal(b"answer", &sha256, &Random::System);
+        assert_eq!(retry.open(&sealed).unwrap().as_slice(), b"answer");
+    }
 }

@@ -59,3 +59,43 @@ pub(super) fn derive(secret: &[u8], purpose: &str) -> [u8; 32] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that databases are encrypted with; computed by another implementation of HKDF.
+    #[test]
+    fn what_is_derived_is_the_same_in_later_versions() {
+        let root = RootKey(std::array::from_fn(|at| u8::try_from(at).unwrap()));
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(root.derive(PARTNER_KEYS).as_bytes()),
+            "f5ce86a15083effb4d3c59bf91759fa46ac86bce6386911420b347e55cb1b359"
+        );
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&root.check()),
+            "919fbcc886a39ac3784a3e82a1b4f72e4212f724803ace51ca9907d4088bd5d9"
+        );
+        assert_ne!(root.derive_mac("a").of(&[""]), root.derive_mac("b").of(&[""]));
+    }
+
+    #[test]
+    fn a_root_key_is_read_as_it_was_written_and_one_that_is_no_secret_is_not_taken() {
+        let root = RootKey::fresh(&Random::System);
+        let text = root.to_hex();
+        assert_eq!(text.len(), 64);
+        let read = RootKey::parse(&format!("{}\n", text.to_uppercase())).unwrap();
+        assert_eq!(read.check(), root.check());
+        for text in [
+            "",
+            "00",
+            &"00".repeat(32),
+            &"a7".repeat(32),
+            &text[2..],
+            &format!("{}00", *text),
+            &"zz".repeat(32),
+        ] {
+            assert!(RootKey::parse(text).is_none(), "{text}");
+        }
+    }
+}

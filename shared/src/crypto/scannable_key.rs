@@ -82,7 +82,7 @@ fn base62(bytes: &[u8], digits: usize) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Random, ScannableKey, base62};
+    use super::{Random, ScannableKey, base62, checksum};
 
     #[test]
     fn numbers_are_written_whole() {
@@ -102,6 +102,24 @@ mod tests {
         assert!(text.starts_with("spsk1_") && text.as_bytes()[14] == b'_');
         assert!(text[6..14].bytes().all(|c| c.is_ascii_alphanumeric()));
         assert!(text[15..].bytes().all(|c| c.is_ascii_alphanumeric()));
+    }
+
+    #[test]
+    fn a_right_checksum_does_not_make_a_key_of_another_shape() {
+        let with_checksum = |body: String| format!("{body}{}", checksum(&body));
+        let secret = "s".repeat(43);
+        assert!(ScannableKey::parse(&with_checksum(format!("spsk1_abcdefgh_{secret}"))).is_some());
+        for body in [
+            format!("spsk1_abc-efgh_{secret}"),
+            format!("spsk1_abc_efgh_{secret}"),
+            format!("spsk1_abcdefgh_{}-", &secret[1..]),
+            format!("spsk1_abcdefghi_{}", &secret[1..]),
+            format!("spsk1_abcdefg_{secret}s"),
+            format!("spsk2_abcdefgh_{secret}"),
+        ] {
+            assert_eq!(body.len(), 58);
+            assert!(ScannableKey::parse(&with_checksum(body.clone())).is_none(), "{body}");
+        }
     }
 
     proptest! {

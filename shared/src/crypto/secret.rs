@@ -70,3 +70,28 @@ pub(crate) fn read_line(mut from: impl std::io::BufRead) -> std::io::Result<Secr
     line.zeroize();
     Ok(secret)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Secret, read_line};
+
+    #[test]
+    fn a_secret_is_what_was_given_and_shows_nothing_of_it() {
+        let secret = Secret::from("otter".to_owned());
+        assert_eq!(secret.expose(), "otter");
+        assert_eq!("otter".parse::<Secret>().unwrap(), secret);
+        assert_eq!(serde_json::from_str::<Secret>(r#""otter""#).unwrap(), secret);
+        assert_eq!((format!("{secret:?}"), secret.is_empty()), ("[secret]".to_owned(), false));
+        let empty = Secret::default();
+        assert_eq!((format!("{empty:?}"), empty.is_empty()), ("[empty]".to_owned(), true));
+        let refused = serde_json::from_str::<Secret>("4711").unwrap_err().to_string();
+        assert!(refused.contains("a secret must be a text") && !refused.contains("4711"), "{refused}");
+    }
+
+    #[test]
+    fn a_line_is_read_without_its_end() {
+        for (lines, secret) in [("otter\r\nmarten\n", "otter"), (" otter ", " otter "), ("", "")] {
+            assert_eq!(read_line(lines.as_bytes()).unwrap().expose(), secret);
+        }
+    }
+}

@@ -122,6 +122,24 @@ mod tests {
         }
     }
 
+    /// Both were computed by another implementation: two servers of different versions must agree on them.
+    #[test]
+    fn digests_are_the_same_in_every_version() {
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let id = "00112233-4455-6677-8899-aabbccddeeff".parse::<Id>().unwrap();
+        let grain = grain_digest(id, "k", "raw", "s", "p");
+        assert_eq!(hex(&grain), "f97484a420b512a898bfdb00f625e505c14ba9182f53818612778e42bfd6f03c");
+        let mut set = SetHash::default();
+        set.add_grain(&grain);
+        set.add_pair("a", "bc");
+        assert_eq!(hex(&set.digest()), "f0faa08d877e799da4066337f9bd520b346e4a59ec5f9923eb2acde8ae442341");
+        set.remove_pair("a", "bc");
+        set.remove_grain(&grain);
+        assert_eq!(set, SetHash::default());
+        assert_eq!(SetHash::from_bytes(&set.to_bytes()[1..]), None);
+        assert_eq!(SetHash::from_bytes(&[]), None);
+    }
+
     #[test]
     fn every_field_counts_and_none_runs_into_the_next() {
         let id = Id::NIL;

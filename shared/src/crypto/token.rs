@@ -312,6 +312,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_was_good_is_known_and_one_that_was_not_is_not() {
+        let ring_a = ring(b"one");
+        for (secret, expected) in [(b"one".as_slice(), 1), (b"two", 1)] {
+            let token = sign(&ring(secret), &claims(Id::NIL)).unwrap();
+            for _again in 0..2 {
+                assert_eq!(verify(&ring_a, Id::NIL, &token, at(1500)).is_some(), secret == b"one");
+                assert_eq!(ring_a.lock().len(), expected);
+            }
+        }
+        let second = sign(&ring_a, &Claims { id: 2, ..claims(Id::NIL) }).unwrap();
+        assert!(verify(&ring_a, Id::NIL, &second, at(1500)).is_some());
+        assert_eq!(ring_a.lock().len(), 2);
+    }
+
+    #[test]
     fn of_tokens_that_were_good_before_no_more_than_a_number_are_known_and_all_are_good_again() {
         let ring = ring(b"one");
         let tokens: Vec<String> = (0..MOST_KNOWN + 10)
@@ -367,6 +382,14 @@ mod tests {
         }
     }
 
+    /// What `payload` is under another header, signed with the key of the ring.
+    fn resigned(ring: &TokenRing, header: &str, payload: &str) -> String {
+        let signed = format!("{}.{payload}", BASE64URL_NOPAD.encode(header.as_bytes()));
+        let signing = &ring.active().unwrap().signing;
+        let signature = crypto::sign(signed.as_bytes(), signing, Algorithm::HS256).unwrap();
+        format!("{signed}.{signature}")
+    }
+
     #[test]
     fn forged_headers_are_refused() {
         let ring_a = ring(b"one");
@@ -374,21 +397,100 @@ mod tests {
         let body = token.split_once('.').unwrap().1.to_owned();
         let payload = body.split_once('.').unwrap().0.to_owned();
         for header in [
-            r#"{"alg":"none","kid":"j0"}"#,
-            r#"{"alg":"HS512","kid":"j0"}"#,
-            r#"{"alg":"RS256","kid":"j0"}"#,
-            r#"{"alg":"HS256"}"#,
-            r#"{"alg":"HS256","kid":"j9"}"#,
-            r#"{"alg":"HS256","kid":""}"#,
+            r#"{"typ":"JWT","alg":"none","kid":"j0"}"#,
+            r#"{"typ":"JWT","alg":"HS512","kid":"j0"}"#,
+            r#"{"typ":"JWT","alg":"RS256","kid":"j0"}"#,
+            r#"{"typ":"at+jwt","alg":"HS256","kid":"j0"}"#,
+            r#"{"alg":"HS256","kid":"j0"}"#,
+            r#"{"typ":"JWT","alg":"HS256"}"#,
+            r#"{"typ":"JWT","alg":"HS256","kid":"j9"}"#,
+            r#"{"typ":"JWT","alg":"HS256","kid":""}"#,
+            r#"{"typ":"JWT","alg":"HS256","kid":"j0","crit":[]}"#,
+            r#"["JWT","HS256","j0"]"#,
             "",
             "[]",
         ] {
             let head = BASE64URL_NOPAD.encode(header.as_bytes());
-            for forged in
-                [format!("{head}.{body}"), format!("{head}.{payload}."), format!("{head}.{payload}")]
-            {
+            for forged in [
+                format!("{head}.{body}"),
+                format!("{head}.{payload}."),
+                format!("{head}.{payload}"),
+                resigned(&ring_a, header, &payload),
+            ] {
                 assert!(verify(&ring_a, Id::NIL, &forged, at(1500)).is_none(), "{header}");
             }
         }
+        let same = resigned(&ring_a, r#"{"kid":"j0", "alg":"HS256", "typ":"JWT"}"#, &payload);
+        assert!(verify(&ring_a, Id::NIL, &same, at(1500)).is_some(), "our header, written in another way");
+    }
+
+    /// The token was computed by another implementation.
+    #[test]
+    fn a_token_is_hs256_with_the_subkey_for_access() {
+        let token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6ImowIn0.eyJpZCI6MSwidSI6ImFkbWluIiwiZSI6ImFAYiIsInIiOjEwMCwiYyI6Ij\
+            AwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCIsImV4cCI6MTkwMCwiaWF0IjoxMDAwLCJpc3MiOiJzYW5kcGlwZXI6MDAwMDAwMDAtMDAwMC0w\
+            MDAwLTAwMDAtMDAwMDAwMDAwMDAwIiwiYXVkIjoiMDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwIiwic3ViIjoiMSIsImp0aSI6IjAwMDAwM\
+            DAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCIsImdlbiI6MCwic2lkIjoiMDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwIn0.JC49xI\
+            YAqJ_LwWGtXU0MHwSpy_GhWsv3_x-axu0im5A";
+        assert_eq!(sign(&ring(b"one"), &claims(Id::NIL)).unwrap(), token);
+    }
+
+    #[test]
+    fn issuer_and_audience_must_both_be_this_server() {
+        let (ring, other) = (ring(b"one"), Id(uuid::Uuid::max()));
+        let of_other = claims(other);
+        for mixed in [
+            Claims { iss: of_other.iss.clone(), ..claims(Id::NIL) },
+            Claims { aud: of_other.aud.clone(), ..claims(Id::NIL) },
+            Claims { iss: Id::NIL.to_string(), ..claims(Id::NIL) },
+        ] {
+            let token = sign(&ring, &mixed).unwrap();
+            for server in [Id::NIL, other] {
+                assert!(verify(&ring, server, &token, at(1500)).is_none(), "{mixed:?} at {server}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_key_of_a_ring_opens_its_own_tokens_and_a_key_that_it_lacks_is_known_as_such() {
+        let keys = |ids: [(&str, &[u8]); 2]| ids.map(|(id, secret)| TokenKey::new(id.into(), secret)).into();
+        let ring_a = TokenRing::new(keys([("j1", b"two"), ("j0", b"one")]), "j1").unwrap();
+        assert_eq!(ring_a.keys().iter().map(TokenKey::id).collect::<Vec<_>>(), ["j1", "j0"]);
+        assert!(TokenRing::new(keys([("j1", b"two"), ("j0", b"one")]), "j2").is_none());
+        for (secret, id, is_ours) in [
+            (b"one".as_slice(), "j0", true),
+            (b"two", "j1", true),
+            (b"two", "j0", false),
+            (b"one", "j1", false),
+            (b"one", "j2", false),
+        ] {
+            let ring_b = TokenRing::new(vec![TokenKey::new(id.into(), secret)], id).unwrap();
+            let token = sign(&ring_b, &claims(Id::NIL)).unwrap();
+            let payload = token.split('.').nth(1).unwrap();
+            // Once by a head that is ours to the letter, once by what the head says.
+            let spaced =
+                resigned(&ring_b, &format!(r#"{{"typ":"JWT","kid":"{id}","alg":"HS256"}}"#), payload);
+            for token in [token.as_str(), &spaced] {
+                assert_eq!(verify(&ring_a, Id::NIL, token, at(1500)).is_some(), is_ours, "{id}: {token}");
+                assert_eq!(is_of_unknown_key(&ring_a, token), id == "j2", "{id}: {token}");
+            }
+        }
+        for junk in ["", "a.b.c", "..", "e30.e30.e30"] {
+            assert!(!is_of_unknown_key(&ring_a, junk), "{junk}");
+        }
+    }
+
+    #[test]
+    fn no_token_is_longer_than_the_longest_and_the_longest_is_good() {
+        // With this id a token can have just that length.
+        let ring = TokenRing::new(vec![TokenKey::new("j10".into(), b"one")], "j10").unwrap();
+        let mut lengths = Vec::new();
+        for pad in 2600..2800 {
+            let token = sign(&ring, &Claims { u: "u".repeat(pad), ..claims(Id::NIL) }).unwrap();
+            lengths.push(token.len());
+            let is_good = verify(&ring, Id::NIL, &token, at(1500)).is_some();
+            assert_eq!(is_good, token.len() <= MAX_BYTES, "{} bytes", token.len());
+        }
+        assert!(lengths.contains(&MAX_BYTES), "{lengths:?}");
     }
 }
