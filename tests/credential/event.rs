@@ -68,7 +68,7 @@ pub struct Servers {
 
 impl Servers {
     pub fn of(all: Vec<TestPrimary>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = tests::stranger();
         Self { http, all, staff: String::new() }
     }
 

@@ -104,7 +104,7 @@ impl Upstream {
     /// # Panics
     /// Without a TLS provider.
     pub fn new(url: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let http = crate::stranger();
         Self { http, url: url.to_owned() }
     }
 

@@ -24,7 +24,7 @@ impl Liar {
     pub fn start(upstream: String, lie: Lie) -> Self {
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let log = Arc::clone(&seen);
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let http = crate::stranger();
         let server = HttpServer::new(move || {
             let (http, upstream, lie) = (http.clone(), upstream.clone(), Arc::clone(&lie));
             let log = Arc::clone(&log);

@@ -29,6 +29,16 @@ pub fn times(thorough: u32) -> u32 {
     if is_thorough { thorough } else { thorough.div_ceil(20) }
 }
 
+/// A stranger's client, for any length of time: it leaves a connection alone before a server gives that one up. Ours does so
+/// ten seconds after it was made if nothing was asked on it, and says 408 to the request that it meets.
+///
+/// # Panics
+/// Without a TLS provider.
+pub fn stranger() -> reqwest::Client {
+    let idle = std::time::Duration::from_secs(4);
+    reqwest::Client::builder().no_proxy().pool_idle_timeout(idle).build().expect("a client")
+}
+
 /// Waits for what must come, a minute at most.
 ///
 /// # Panics

@@ -40,7 +40,7 @@ impl Gate {
     pub fn start(upstream: &str) -> Self {
         let (caught, arrivals) = mpsc::unbounded_channel();
         let is_shut: Arc<AtomicBool> = Arc::default();
-        let (shut, upstream, http) = (Arc::clone(&is_shut), upstream.to_owned(), client());
+        let (shut, upstream, http) = (Arc::clone(&is_shut), upstream.to_owned(), tests::stranger());
         let server = HttpServer::new(move || {
             let (http, upstream) = (http.clone(), upstream.clone());
             let (caught, shut) = (caught.clone(), Arc::clone(&shut));
@@ -85,11 +85,6 @@ impl Gate {
     pub async fn stop(self) {
         self.handle.stop(false).await;
     }
-}
-
-/// A client without limits.
-pub fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
 /// Sends a request and hears the answer.

@@ -18,7 +18,7 @@ use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{ADMIN, TestDatabase, TestPrimary, TestSecondary};
 use tokio::task::JoinHandle;
 
-use super::gate::{Gate, Held, Letter, Reply, client, send};
+use super::gate::{Gate, Held, Letter, Reply, send};
 use super::primary::{Answer, BAD, Key, KeyRow, Life, Request, Stage};
 use super::protocol::{Action, Admin, Fate, Hands, Party, Protocol, State};
 
@@ -124,7 +124,7 @@ impl Pair {
             server.connect(&gate.url, "first").await;
             receivers.push(Receiver { server, gate, turn: None, held: None, reply: None });
         }
-        let (world, http) = (world(), client());
+        let (world, http) = (world(), tests::stranger());
         let staff = token(&http, &primary.url, ADMIN.0, ADMIN.1).await;
         let state = world.start();
         Self {

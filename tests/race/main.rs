@@ -44,7 +44,7 @@ struct Http(reqwest::Client);
 
 impl Http {
     fn new() -> Self {
-        Self(reqwest::Client::builder().no_proxy().build().unwrap())
+        Self(tests::stranger())
     }
 
     async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {

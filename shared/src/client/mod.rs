@@ -21,6 +21,9 @@ const USER_AGENT: &str = concat!("sandpiper-rs/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for this long the other side counts as gone. There is no limit on the whole: files may be large.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that nobody used for this long is not used any more: servers close such ones, and a request that meets the end
+/// is lost. Apache waits 5 seconds, a server of the reference and ours for the first request 10.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Answers that are one JSON document, such as a page of grains with payloads.
 const MAX_JSON: usize = 256 * 1024 * 1024;
 /// Answers that say one thing: a token, who answers, a key. Whoever sends more means no good.
@@ -80,7 +83,8 @@ impl From<ClientError> for crate::node::Error {
             // Not there, or there and saying that it will be well again.
             ClientError::Unreachable { .. }
             | ClientError::Refused {
-                status: StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS,
+                status:
+                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT,
                 ..
             } => Self::Unreachable(error.to_string()),
             ClientError::Refused { .. } | ClientError::Unexpected { .. } => Self::Upstream(error.to_string()),
@@ -102,6 +106,7 @@ impl Http {
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(STALL_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             // A redirect could carry the credential elsewhere.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
