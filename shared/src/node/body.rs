@@ -8,6 +8,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
@@ -56,10 +57,18 @@ pub async fn read_patch<T: DeserializeOwned>(
     decode(members(request, payload, limit).await?)
 }
 
+/// All wire names are lower case, so folding the names is matching them ignoring case. Two spellings of one member are refused,
+/// two of an unknown one are not.
 fn decode<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, Error> {
-    serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
+    let folded = members.into_iter().map(|(name, value)| (name.to_lowercase(), value));
+    let folded = MapDeserializer::<_, serde_json::Error>::new(folded);
+    serde_path_to_error::deserialize(folded).map_err(|error| {
+        let reason = error.inner().to_string();
+        if let Some(name) = reason.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`')) {
+            return Error::BadRequest(format!("malformed JSON: member \"{name}\" is repeated"));
+        }
         // Callers know JSON's types, not ours.
-        let reason = ["i64", "u32", "u64"].iter().fold(error.inner().to_string(), |reason, kind| {
+        let reason = ["i64", "u32", "u64"].iter().fold(reason, |reason, kind| {
             reason.replace(&format!("expected {kind}"), "expected a whole number")
         });
         Error::BadRequest(format!("malformed request: {}: {reason}", error.path()))
@@ -119,7 +128,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
     Ok(members)
 }
 
-/// All wire names are lower case, so folding the keys is matching them ignoring case.
+/// The members of one object, under the names that they were sent with.
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
@@ -130,7 +139,7 @@ impl<'de> Visitor<'de> for Members {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
-        distinct(access, |key| key.to_lowercase())
+        distinct(access)
     }
 }
 
@@ -193,18 +202,14 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Value, A::Error> {
-        distinct(access, |key| key).map(Value::Object)
+        distinct(access).map(Value::Object)
     }
 }
 
-/// Members under the names that `named` makes of theirs.
-fn distinct<'de, A: MapAccess<'de>>(
-    mut access: A,
-    named: impl Fn(String) -> String,
-) -> Result<Map<String, Value>, A::Error> {
+fn distinct<'de, A: MapAccess<'de>>(mut access: A) -> Result<Map<String, Value>, A::Error> {
     let mut members = Map::new();
     while let Some((key, Strict(value))) = access.next_entry::<String, Strict>()? {
-        match members.entry(named(key)) {
+        match members.entry(key) {
             Entry::Occupied(taken) => {
                 return Err(serde::de::Error::custom(format!("member {:?} is repeated", taken.key())));
             }
@@ -309,13 +314,32 @@ pub fn no_nul(field: &str, text: &str) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use serde::Deserialize;
+
+    use super::{decode, parse};
+    use crate::node::Error;
+
+    #[derive(Debug, Deserialize)]
+    struct Known {
+        payload_len: Option<i64>,
+    }
+
+    fn known(text: &str) -> Result<Known, Error> {
+        decode(parse(text.as_bytes())?)
+    }
 
     #[test]
-    fn members_match_ignoring_case() {
-        let members = parse(br#"{"Payload_Len": 3, "X": null, "unknown": [1]}"#).unwrap();
-        assert_eq!(members.get("payload_len"), Some(&3.into()));
-        assert!(members["x"].is_null(), "what null means is for the reader to say");
+    fn members_match_ignoring_case_and_unknown_ones_are_ignored_however_they_are_spelt() {
+        for text in [r#"{"Payload_Len": 3, "unknown": [1]}"#, r#"{"x": 1, "payload_len": 3, "X": null}"#] {
+            assert_eq!(known(text).unwrap().payload_len, Some(3), "{text}");
+        }
+        assert_eq!(known(r#"{"Payload_Len": null}"#).unwrap().payload_len, None);
+    }
+
+    #[test]
+    fn one_member_in_two_spellings_is_refused() {
+        let refused = known(r#"{"payload_len": 3, "PAYLOAD_LEN": 4}"#).unwrap_err();
+        assert_eq!(refused.to_string(), r#"malformed JSON: member "payload_len" is repeated"#);
     }
 
     #[test]
@@ -347,8 +371,8 @@ mod tests {
     #[test]
     fn repeated_members_and_anything_but_one_object_are_refused() {
         for text in [
-            r#"{"a":1,"A":2}"#,
             r#"{"a":null,"a":1}"#,
+            r#"{"a":1,"a":1}"#,
             r#"{"a":{"k":1,"k":2}}"#,
             r#"{"a":[{"k":{},"k":{}}]}"#,
             "[]",
