@@ -11,7 +11,7 @@ use tests::binaries::Programs;
 use tests::node::COMPANY_ADMIN_PASSWORD;
 use tests::{ADMIN, TestDatabase};
 
-use super::Http;
+use super::{Http, wait_until};
 
 /// Both servers. Building them may take minutes: see [`build`].
 pub fn programs() -> &'static Programs {
@@ -132,8 +132,27 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Sends `STOP` or `CONT`.
-    pub fn signal(&self, name: &str) {
+    /// Stops it; returns when each of its threads stands still. (The signal reaches one of them, which stops the others when it
+    /// gets the processor: until then they go on.)
+    pub async fn freeze(&self) {
+        self.signal("STOP");
+        wait_until("a process that stands still", async || {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+            threads.map(|thread| thread.unwrap().path().join("stat")).all(|stat| {
+                // "PID (NAME) STATE ...": the name may hold anything. A thread that has ended meanwhile has none.
+                let stat = std::fs::read_to_string(stat).unwrap_or_default();
+                stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+            })
+        })
+        .await;
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
         let sent = Command::new("/bin/sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()])
             .status();

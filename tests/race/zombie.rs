@@ -17,7 +17,7 @@ async fn a_stopped_runner_keeps_its_lock_and_ends_its_run_when_it_goes_on() {
         let (tell, mut answers) = mpsc::unbounded_channel();
         pull(&first.trigger, primary, tell);
         let held = gate.caught().await;
-        first.signal("STOP");
+        first.freeze().await;
         held.let_go();
         gate.open();
         assert_eq!(
@@ -26,7 +26,7 @@ async fn a_stopped_runner_keeps_its_lock_and_ends_its_run_when_it_goes_on() {
             "nobody can know that it will not go on"
         );
         assert!(!chain.is_copied().await);
-        first.signal("CONT");
+        first.thaw();
         assert_eq!(answers.recv().await, Some(Told::Ran));
         assert!(chain.is_copied().await);
     }
@@ -45,7 +45,7 @@ async fn a_stopped_runner_whose_lock_was_taken_over_changes_nothing_when_it_goes
     let (tell, mut answers) = mpsc::unbounded_channel();
     pull(&first.trigger, primary, tell);
     let held = gate.caught().await;
-    first.signal("STOP");
+    first.freeze().await;
     held.let_go();
     gate.open();
     let store = chain.secondary.store();
@@ -55,7 +55,7 @@ async fn a_stopped_runner_whose_lock_was_taken_over_changes_nothing_when_it_goes
     chain.publish().await;
     assert_eq!(second.trigger.pull(primary).await, Told::Ran);
     assert!(chain.is_copied().await);
-    first.signal("CONT");
+    first.thaw();
     match answers.recv().await {
         Some(Told::Other(text)) => assert!(text.contains("already running"), "{text}"),
         other => panic!("{other:?}"),
