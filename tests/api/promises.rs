@@ -84,27 +84,34 @@ fn every_test_and_patch_that_a_row_names_exists() {
     }
 }
 
-/// A patch that fits no more shows nothing, and nobody would notice before the whole script is run.
+/// A patch that fits no more, or elsewhere, shows nothing, and nobody would notice before the whole script is run.
 #[test]
-fn every_patch_takes_out_lines_that_are_there() {
+fn every_patch_changes_lines_that_are_there_among_those_that_are_there() {
     for entry in fs::read_dir(root().join("tests/attack/protections")).unwrap() {
         let path = entry.unwrap().path();
-        let (mut file, mut taken_out) = (String::new(), Vec::new());
-        let mut blocks = 0;
+        let (mut file, mut before, mut hunks) = (String::new(), None, 0);
         let patch = fs::read_to_string(&path).unwrap();
-        for line in patch.lines().chain([""]) {
+        for line in patch.lines().chain(["@@"]) {
             if let Some(name) = line.strip_prefix("--- a/") {
+                fits(&path, &file, before.take());
                 file = fs::read_to_string(root().join(name)).unwrap();
-            } else if let Some(line) = line.strip_prefix('-') {
-                taken_out.push(line);
-            } else if !taken_out.is_empty() {
-                let block = format!("{}\n", taken_out.join("\n"));
-                assert!(file.contains(&block), "{}: there is no\n{block}", path.display());
-                (blocks, taken_out) = (blocks + 1, Vec::new());
+            } else if line.starts_with("@@") {
+                fits(&path, &file, before.replace(String::new()));
+                hunks += 1;
+            } else if let Some(block) = &mut before
+                && let Some(line) = line.strip_prefix(['-', ' '])
+            {
+                block.push_str(line);
+                block.push('\n');
             }
         }
-        assert!(blocks > 0 || patch.contains("\n+"), "{}: it changes nothing", path.display());
+        assert!(hunks > 1, "{}: it changes nothing", path.display());
     }
+}
+
+fn fits(patch: &Path, file: &str, block: Option<String>) {
+    let block = block.unwrap_or_default();
+    assert!(file.contains(&block), "{}: there is no\n{block}", patch.display());
 }
 
 /// Whether a test of that name, or one that begins so, stands in the module's file.
