@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for this long the other side counts as gone. There is no limit on the whole: files may be large.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that nobody used for this long is not used any more: servers close such ones, and a request that meets the end
-/// is lost. Apache waits 5 seconds, a server of the reference and ours for the first request 10.
+/// is lost. Apache waits 5 seconds for the next one, ours 10 for the first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Answers that are one JSON document, such as a page of grains with payloads.
 const MAX_JSON: usize = 256 * 1024 * 1024;
