@@ -46,7 +46,7 @@ async fn the_code_does_what_the_model_says() {
     join_all(databases.into_iter().map(|database| async move {
         let mut pair = Pair::start(database).await;
         let mut steps = 0;
-        let walks = if super::is_thorough() { 80 } else { 16 };
+        let walks = if super::is_thorough() { 80 } else { 24 };
         for walk in 0..walks {
             let mut draw = Xoshiro256PlusPlus::seed_from_u64(SEED + u64::from(walk));
             pair.begin(walk).await;
