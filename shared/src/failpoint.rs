@@ -44,6 +44,8 @@ pub enum Failpoint {
     RemovalsStaged,
     /// Secondary: a batch of grains is staged.
     GrainsStaged,
+    /// Secondary: a piece of a long payload is staged.
+    PieceStaged,
     /// Secondary: metadata is staged.
     MetadataStaged,
     /// Secondary: the staged version is verified.
@@ -70,7 +72,7 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::MintWritten,
         Self::DeathsWritten,
         Self::MintCommitted,
@@ -89,6 +91,7 @@ impl Failpoint {
         Self::StageBegun,
         Self::RemovalsStaged,
         Self::GrainsStaged,
+        Self::PieceStaged,
         Self::MetadataStaged,
         Self::StageVerified,
         Self::SwitchWritten,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::node::Error;
 use shared::store;
 use shared::wire::Id;
-use tests::fake::{Fake, Upstream, json as answer};
+use tests::fake::{Fake, Upstream, passed_on};
 use tests::node::all_grains;
 use tests::{TestDatabase, TestPrimary, TestSecondary};
 use tokio::sync::{Semaphore, mpsc};
@@ -46,7 +46,7 @@ impl Slow {
                 if asked.path.ends_with("/feed") && asked.uri.contains("digest=") {
                     in_two(status, &body, gate)
                 } else {
-                    answer(status, body)
+                    passed_on(status, body)
                 }
             })
         }));

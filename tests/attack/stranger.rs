@@ -8,7 +8,7 @@ use std::time::Duration;
 use secondary::sync::{Outcome, Report};
 use serde_json::{Value, json};
 use shared::wire::Id;
-use tests::fake::{Fake, Upstream, json as answer};
+use tests::fake::{Fake, Upstream, passed_on};
 use tests::node::all_grains;
 use tests::{TestDatabase, TestPrimary, TestSecondary};
 use tokio::sync::Barrier;
@@ -56,7 +56,7 @@ impl Site {
             Box::pin(async move {
                 let (status, body) = upstream.ask(&asked).await;
                 meeting.at(&asked.path).await;
-                answer(status, body)
+                passed_on(status, body)
             })
         }));
         Self { primary, slice, proxy }
@@ -233,14 +233,14 @@ async fn a_primary_that_names_anothers_ids_changes_no_bit_of_the_others_rows() {
             Box::pin(async move {
                 let (status, body) = upstream.ask(&asked).await;
                 if !asked.path.ends_with("/feed") || removing.is_empty() {
-                    return answer(status, body);
+                    return passed_on(status, body);
                 }
                 let text = String::from_utf8(body).unwrap();
                 let (header, rest) = text.split_once('\n').unwrap();
                 let mut lines = vec![header.to_owned()];
                 lines.extend(removing.iter().map(|id| json!({ "remove": id }).to_string()));
                 lines.push(rest.to_owned());
-                answer(status, lines.join("\n"))
+                passed_on(status, lines.join("\n").into_bytes())
             })
         }));
         secondary.connect(&proxy.url, "companyadmin").await;

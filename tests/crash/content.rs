@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use shared::crypto::set_hash::{SetHash, grain_digest};
 use shared::wire::Id;
+use shared::wire::sync::PIECE_BYTES;
 
 use crate::seed::Draw;
 
@@ -28,6 +29,16 @@ impl Grain {
         } else {
             draw.random_range(20..400)
         };
+        Self::of(draw, key, length)
+    }
+
+    /// About `key`, and too long for a line of a feed: in three pieces.
+    pub fn draw_long(draw: &mut Draw, key: String) -> Self {
+        let length = draw.random_range(2 * PIECE_BYTES + 1..3 * PIECE_BYTES);
+        Self::of(draw, key, length)
+    }
+
+    fn of(draw: &mut Draw, key: String, length: usize) -> Self {
         let word = format!("<{:016x}>", draw.random::<u64>());
         let payload: String = word.chars().cycle().take(length).collect();
         Self { key, source: "crash test".to_owned(), encoding: "raw".to_owned(), payload }

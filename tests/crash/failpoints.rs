@@ -19,6 +19,8 @@ enum Deed {
     Sync,
     /// A sync with a slice that the secondary has never seen.
     FirstSync,
+    /// A sync with a payload that arrives in pieces.
+    LongSync,
     Rotate,
 }
 
@@ -36,7 +38,7 @@ enum Scenario {
 
 /// A new point does not compile until it stands here.
 fn scenario(point: Failpoint) -> Scenario {
-    use Deed::{FirstSync, Publish, Rotate, Sync};
+    use Deed::{FirstSync, LongSync, Publish, Rotate, Sync};
     match point {
         Failpoint::MintWritten | Failpoint::MintCommitted | Failpoint::FirstUseCommitted => {
             Scenario::Primary(&[Rotate, Rotate])
@@ -63,6 +65,7 @@ fn scenario(point: Failpoint) -> Scenario {
         | Failpoint::StageVerified
         | Failpoint::SwitchWritten
         | Failpoint::SwitchCommitted => Scenario::Secondary(&[(Sync, 1), (Sync, 2), (FirstSync, 1)]),
+        Failpoint::PieceStaged => Scenario::Secondary(&[(LongSync, 1), (LongSync, 2), (LongSync, 3)]),
         Failpoint::MigrationStarted | Failpoint::MigrationApplied => Scenario::Migration,
         Failpoint::ImportFounded
         | Failpoint::ImportGrainsWritten
@@ -133,6 +136,7 @@ async fn prepare(pair: &mut Pair, deed: Deed, turn: u32, round: &mut Round) {
     match deed {
         Deed::Rotate => {}
         Deed::Publish | Deed::Sync => pair.change_both(&mut round.draw).await,
+        Deed::LongSync => pair.put_long_payload(&mut round.draw).await,
         Deed::FirstSync => pair.add_slice(&format!("slice-{turn}"), &mut round.draw).await,
     }
 }
@@ -147,7 +151,7 @@ async fn primary_dies(pair: &mut Pair, point: Failpoint, deed: Deed, turn: u32, 
             assert!(!pair.publish(0).await, "it was to die of this");
             None
         }
-        Deed::Sync | Deed::FirstSync => Some("sync"),
+        Deed::Sync | Deed::FirstSync | Deed::LongSync => Some("sync"),
         Deed::Rotate => Some("rotate"),
     };
     if let Some(command) = command {

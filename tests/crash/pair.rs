@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use reqwest::Method;
+use shared::clock::Random;
 use shared::store::{DatabaseUrl, Store};
 
-use crate::content::{Content, History};
+use crate::content::{Content, Grain, History};
 use crate::observe;
 use crate::program::{Home, Server, programs};
 use crate::publisher::{Edit, Slice};
@@ -215,6 +216,13 @@ impl Pair {
             }
             assert!(self.publish(slice).await);
         }
+    }
+
+    /// A grain of the first slice that is transferred in three pieces, anew each time; published.
+    pub async fn put_long_payload(&mut self, draw: &mut Draw) {
+        let edit = Edit::Put(Random::System.id(), Grain::draw_long(draw, "long".to_owned()));
+        assert!(self.slices[0].edit(&self.publisher_admin, &self.history, edit).await);
+        assert!(self.publish(0).await);
     }
 
     /// What the publisher's slices hold now.

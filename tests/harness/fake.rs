@@ -8,6 +8,7 @@ use actix_web::middleware::Compress;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use shared::crypto::content_digest::content_digest;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -130,4 +131,13 @@ impl Upstream {
 /// A JSON answer.
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     HttpResponse::build(status).content_type("application/json").body(body.into())
+}
+
+/// An answer of another server passed on: as JSON, with the digest of what is sent (RFC 9530).
+pub fn passed_on(status: StatusCode, body: Vec<u8>) -> HttpResponse {
+    let digest = content_digest(&body);
+    HttpResponse::build(status)
+        .content_type("application/json")
+        .insert_header(("content-digest", digest))
+        .body(body)
 }

@@ -121,24 +121,25 @@ async fn two_runs_at_once_after_the_locks_session_ended_leave_whole_slices() {
         publish(&pair, slices, &format!("round {round}, the old run's")).await;
         let mut gate = detour.catch("/feed");
         let old = start_run(&pair);
-        let olds = gate.caught().await;
+        // One feed for each slice.
+        let olds = [gate.caught().await, gate.caught().await];
         assert!(matches!(pair.secondary.sync(pair.primary.server_id).await, Err(Error::SyncRunning)));
         assert_eq!(end_lock_sessions(&ours).await, 1);
         wait_until("the end of the session", async || end_lock_sessions(&ours).await == 0).await;
         publish(&pair, slices, &format!("round {round}, the new run's")).await;
         let new = start_run(&pair);
-        let news = gate.caught().await;
+        let news = [gate.caught().await, gate.caught().await];
         // Both have staged nothing yet; the one or the other goes on first.
         gate.open();
         let (old, new) = if old_first {
-            olds.let_go();
+            drop(olds);
             let old = old.await.unwrap();
-            news.let_go();
+            drop(news);
             (old, new.await.unwrap())
         } else {
-            news.let_go();
+            drop(news);
             let new = new.await.unwrap();
-            olds.let_go();
+            drop(olds);
             (old.await.unwrap(), new)
         };
         assert_overtaken(&old.unwrap());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::client::ClientError;
 use shared::node::service::{history, slice as slices};
-use shared::store::rollback::RollbackRow;
+use shared::store::stage::StageRow;
 use shared::store::{self, Connection, StoreError};
 use shared::wire::{Id, Timestamp};
 use tests::node::{COMPANY_ADMIN_PASSWORD, login, published_grains};
@@ -13,6 +13,20 @@ use super::{change, is_unchanged, pairs};
 
 async fn rollback(primary: &TestPrimary, slice: Id, version: i64) -> Result<Value, ClientError> {
     primary.admin.post(&format!("/v1/slices/{slice}/rollback"), &json!({ "version": version })).await
+}
+
+fn rollback_by_anna(slice_id: Id, run: Id, version: i64, touched_at: Timestamp) -> StageRow {
+    StageRow {
+        slice_id,
+        run,
+        owner: "anna".to_owned(),
+        source_epoch: None,
+        source_version: version,
+        source_digest: None,
+        mark: None,
+        unfinished_row: None,
+        touched_at,
+    }
 }
 
 async fn compare(primary: &TestPrimary, slice: Id, query: &str) -> Value {
@@ -353,11 +367,7 @@ async fn a_rollback_that_was_cut_off_is_never_published_and_the_next_one_undoes_
         let cut_off = async |touched_at: Timestamp| {
             let run = primary.node.random.id();
             write(primary, move |conn| {
-                let owner = "anna".to_owned();
-                store::rollback::begin(
-                    conn,
-                    &RollbackRow { slice_id: slice, run, version: 1, owner, touched_at },
-                )?;
+                store::stage::begin(conn, &rollback_by_anna(slice, run, 1, touched_at))?;
                 let newer = store::grain::added_between(conn, slice, 1, 2, None, 2)?;
                 let ids: Vec<Id> = newer.iter().map(|row| row.id).collect();
                 store::grain::remove(conn, slice, 3, &ids)?;
@@ -398,17 +408,7 @@ async fn a_rollback_that_was_cut_off_is_never_published_and_the_next_one_undoes_
         }
         // One that lives is nobody's to touch.
         let now = primary.node.clock.now();
-        write(primary, move |conn| {
-            let row = RollbackRow {
-                slice_id: slice,
-                run: slice,
-                version: 2,
-                owner: "anna".to_owned(),
-                touched_at: now,
-            };
-            store::rollback::begin(conn, &row)
-        })
-        .await;
+        write(primary, move |conn| store::stage::begin(conn, &rollback_by_anna(slice, slice, 2, now))).await;
         let refused = rollback(primary, slice, 2).await.unwrap_err();
         assert!(refused.is_status(409) && refused.to_string().contains("a rollback by anna"), "{refused}");
         let lock = format!("/v1/slices/lock/{slice}");

@@ -17,6 +17,7 @@ mod history;
 mod isolation;
 mod outage;
 mod receivers;
+mod resume;
 
 use secondary::sync::{Change, Outcome, Report};
 use tests::{Pair, TestDatabase};

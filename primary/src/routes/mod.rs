@@ -20,6 +20,7 @@ pub fn all() -> Routes {
         .on("listGrainsToSync", sync::grains)
         .on("readFeed", sync::feed)
         .on("readGrains", sync::wanted)
+        .on("readPayloadPiece", sync::piece)
 }
 
 /// Puts them at their paths.

@@ -1,13 +1,9 @@
-//! What a secondary pulls: subscriptions, and slice versions as streams. A version never changes, so a stream of many
-//! small reads is one snapshot.
+//! sync-2: slice versions as streams of lines. A version never changes, so a stream of many small reads is one snapshot.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use shared::failpoint::{Failpoint, reach};
-use shared::node::permission::{Action, Scope};
-use shared::node::service::{receiver, slice, subscription};
+use shared::node::permission::Action;
 use shared::node::{Error, Node, Principal};
 use shared::store::grain::GrainRow;
 use shared::store::slice::SliceRow;
@@ -15,163 +11,26 @@ use shared::store::version::VersionRow;
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
 use shared::wire::slice::MetadataPair;
-use shared::wire::subscription::Subscription;
 use shared::wire::sync::{FeedGrain, FeedHeader, FeedLine, FeedMode, FeedQuery, MAX_WANTED, WantedGrains};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Rows looked at for one chunk.
-const PAGE_ROWS: i64 = 500;
-/// Payload in one chunk, unless a single grain is larger.
-const CHUNK_BYTES: i64 = 1024 * 1024;
-/// Chunks waiting for a slow reader: what a stream may hold in memory.
-const CHUNKS_AHEAD: usize = 4;
+use super::mark::Mark;
+use super::offer::open_slice;
+use super::stream::{CHUNK_BYTES, Chunks, LINE_BYTES, Output, is_large, json_line, one_chunk, spawn};
 
-type Chunks = Receiver<std::io::Result<Bytes>>;
+/// Ids, with or without digests, looked at for one chunk.
+const PAGE_IDS: i64 = 5_000;
+/// Grains looked at for one chunk.
+const PAGE_ROWS: i64 = 2_000;
 
-/// The reference's web-socket stub.
+/// See [`shared::wire::sync`].
 ///
 /// # Errors
-/// [`Error::Forbidden`] for an ordinary user.
-pub fn socket(node: &Node, who: &Principal) -> Result<(), Error> {
-    node.permit(who, Action::OpenSyncSocket).map(drop)
-}
-
-/// The caller's company's subscriptions with their slices. A Go receiver gets the hash over ids only: with metadata in
-/// it, its every sync fails (gap B1). And it gets the closed slices last: its run ends at the first that fails (gap B3).
-///
-/// # Errors
-/// What the store reports.
-pub async fn subscriptions(
-    node: &Node,
-    who: &Principal,
-    is_go_client: bool,
-) -> Result<Option<Vec<Subscription>>, Error> {
-    node.permit(who, Action::ListOffers)?;
-    let (now, company_id) = (node.clock.now(), who.company_id);
-    let subs = node
-        .store
-        .read(move |conn| -> Result<_, StoreError> {
-            let rows = store::subscription::of_company(conn, company_id)?;
-            // What it has told, so that it tells again what was lost on its way.
-            let received = if is_go_client { HashMap::new() } else { receiver::named(conn, company_id)? };
-            let mut subs = Vec::with_capacity(rows.len());
-            for row in rows {
-                let view = store::slice::view(conn, row.slice_id)?;
-                let mut sub = subscription::to_wire(row);
-                sub.received = received.get(&sub.slice_id).copied();
-                sub.slice = view.map(|view| {
-                    let ids_hash = view.1.ids_hash.clone();
-                    let mut slice = slice::to_wire(view, now);
-                    if is_go_client {
-                        slice.content_hash = ids_hash;
-                    }
-                    slice
-                });
-                subs.push(sub);
-            }
-            Ok(subs)
-        })
-        .await?;
-    let told = |sub: &Subscription| {
-        let version = sub.slice.as_ref().and_then(|slice| slice.version.as_ref());
-        (sub.slice_id, version.filter(|_version| is_go_client).map(|version| version.number))
-    };
-    receiver::note_asked(node, who, subs.iter().map(told).collect()).await;
-    let without_version = |mut sub: Subscription| {
-        if let Some(slice) = sub.slice.as_mut().filter(|_slice| is_go_client) {
-            slice.version = None;
-        }
-        sub
-    };
-    let mut subs: Vec<Subscription> = subs.into_iter().map(without_version).collect();
-    if is_go_client {
-        subs.sort_by_key(|sub| sub.slice.as_ref().is_some_and(|slice| !slice.allow_sync));
-    }
-    Ok((!subs.is_empty()).then_some(subs))
-}
-
-/// The slice, if the caller's company actively subscribes to it and it is open.
-fn open_slice(conn: &mut Connection, node: &Node, scope: Scope, id: Id) -> Result<SliceRow, Error> {
-    // First: who may not read it does not learn whether it is there.
-    scope.admits_slice(conn, id)?;
-    let row = store::slice::find(conn, id)?.ok_or(Error::NotFound("Slice not found."))?;
-    if !slice::allows_sync(&row, node.clock.now()) {
-        return Err(Error::PublisherEditing);
-    }
-    Ok(row)
-}
-
-/// The reference's wire: all grains of the published version as one JSON array, `null` if there are none.
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
-pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
-    let scope = node.permit(who, Action::ReadFeed)?;
-    let reader = Arc::clone(&node);
-    let slice = node.store.read(move |conn| open_slice(conn, &reader, scope, id)).await?;
-    let version = slice.current_version;
-    Ok(spawn(move |out| async move {
-        let mut cursor = None;
-        let mut before = "[";
-        loop {
-            let page = read_page(&node, id, version, cursor, !brief).await?;
-            let Some((last, _payload)) = page.last() else { break };
-            cursor = Some(last.id);
-            let mut text = String::new();
-            for (row, payload) in page {
-                text.push_str(before);
-                before = ",";
-                let grain = shared::node::service::grain::to_wire(row, payload);
-                text.push_str(
-                    &serde_json::to_string(&grain).map_err(|error| Error::Internal(error.to_string()))?,
-                );
-            }
-            out.send(text).await?;
-        }
-        out.send(if before == "[" { "null\n".to_owned() } else { "]\n".to_owned() }).await
-    }))
-}
-
-async fn read_page(
-    node: &Node,
-    id: Id,
-    version: i64,
-    cursor: Option<Id>,
-    with_payload: bool,
-) -> Result<Vec<(GrainRow, Option<String>)>, Error> {
-    node.store
-        .read(move |conn| {
-            let rows = store::grain::page(conn, id, version, cursor, PAGE_ROWS)?;
-            if !with_payload {
-                return Ok(rows.into_iter().map(|row| (row, Some(String::new()))).collect());
-            }
-            let rows = store::payload::of_rows(conn, one_chunk(rows))?;
-            Ok(rows.into_iter().map(|(row, payload)| (row, Some(payload))).collect())
-        })
-        .await
-}
-
-/// The first rows that fit into a chunk; at least one.
-fn one_chunk(mut rows: Vec<GrainRow>) -> Vec<GrainRow> {
-    let mut bytes = 0_i64;
-    let fit = rows.iter().take_while(|row| {
-        let first = bytes == 0;
-        bytes = bytes.saturating_add(row.payload_bytes.max(1));
-        first || bytes <= CHUNK_BYTES
-    });
-    let count = fit.count();
-    rows.truncate(count);
-    rows
-}
-
-/// sync-2: see [`shared::wire::sync`].
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
+/// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`]; [`Error::Gone`] when a feed that broke off
+/// cannot go on.
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
     let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
-    let (header, from) = node
+    let plan = node
         .store
         .read(move |conn| {
             let slice = open_slice(conn, &reader, scope, id)?;
@@ -179,23 +38,39 @@ pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) ->
         })
         .await?;
     Ok(spawn(move |out| async move {
-        out.send_line(&header).await?;
+        out.send_line(&plan.header).await?;
         reach(Failpoint::FeedHeaderSent);
-        match header.mode {
-            FeedMode::Full => send_full(&node, &header, &out).await?,
-            FeedMode::Index => send_index(&node, &header, &out).await?,
-            FeedMode::Delta => {
-                send_removed(&node, &header, from, &out).await?;
-                send_added(&node, &header, from, &out).await?;
+        let feed = Feed { node: &node, header: &plan.header, from: plan.from, out: &out };
+        match (plan.header.mode, plan.after) {
+            (FeedMode::Full, Some(Mark::Grain(last))) => feed.full(Some(last)).await?,
+            (FeedMode::Full, _) => feed.full(None).await?,
+            (FeedMode::Index, _) => feed.index().await?,
+            (FeedMode::Delta, Some(Mark::Added(version, last))) => feed.added(Some((version, last))).await?,
+            (FeedMode::Delta, Some(Mark::Removed(version, last))) => {
+                feed.removed(Some((version, last))).await?;
+                feed.added(None).await?;
+            }
+            (FeedMode::Delta, _) => {
+                feed.removed(None).await?;
+                feed.added(None).await?;
             }
         }
         out.send_line(&FeedLine::End).await
     }))
 }
 
+/// What travels.
+struct Plan {
+    header: FeedHeader,
+    /// A delta: the caller's version.
+    from: i64,
+    /// Where it goes on.
+    after: Option<Mark>,
+}
+
 /// Chooses what travels. A delta is served only if our own row of the caller's version has the caller's digest: a
 /// restored database fools nobody.
-fn plan(conn: &mut Connection, slice: &SliceRow, query: &FeedQuery) -> Result<(FeedHeader, i64), Error> {
+fn plan(conn: &mut Connection, slice: &SliceRow, query: &FeedQuery) -> Result<Plan, Error> {
     let number = query.version.unwrap_or(slice.current_version);
     let gone = || Error::NotFound("version does not exist");
     if number > slice.current_version {
@@ -214,7 +89,13 @@ fn plan(conn: &mut Connection, slice: &SliceRow, query: &FeedQuery) -> Result<(F
         _ if query.digest.is_none() => FeedMode::Full,
         _ => FeedMode::Index,
     };
-    Ok((header(conn, slice, &version, mode)?, from.unwrap_or_default()))
+    let after = query.after.as_deref().map(|mark| after(mark, mode)).transpose()?;
+    Ok(Plan { header: header(conn, slice, &version, mode)?, from: from.unwrap_or_default(), after })
+}
+
+fn after(mark: &str, mode: FeedMode) -> Result<Mark, Error> {
+    let mark = mark.parse::<Mark>().ok().filter(|mark| mark.is_of(mode));
+    mark.ok_or(Error::Gone("this feed cannot go on from there: ask for it without `after`"))
 }
 
 fn header(
@@ -239,65 +120,138 @@ fn header(
     })
 }
 
-async fn send_full(node: &Node, header: &FeedHeader, out: &Output) -> Result<(), Error> {
-    let (id, version) = (header.slice_id, header.version);
-    let mut cursor = None;
-    loop {
-        let page = read_page(node, id, version, cursor, true).await?;
-        let Some((last, _payload)) = page.last() else { return Ok(()) };
-        cursor = Some(last.id);
-        out.send_grains(page.into_iter().filter_map(|(row, payload)| Some((row, payload?)))).await?;
+/// A feed under way.
+struct Feed<'a> {
+    node: &'a Node,
+    header: &'a FeedHeader,
+    from: i64,
+    out: &'a Output,
+}
+
+impl Feed<'_> {
+    async fn full(&self, mut after: Option<Id>) -> Result<(), Error> {
+        let (id, version, limit) = (self.header.slice_id, self.header.version, self.rows_ahead());
+        loop {
+            let read = move |conn: &mut Connection| {
+                let rows = store::grain::page(conn, id, version, after, limit)?;
+                grain_lines(conn, rows, |row| Some(Mark::Grain(row.id)))
+            };
+            let Some((last, text)) = self.node.store.read(read).await? else { return Ok(()) };
+            after = Some(last.id);
+            self.out.send(text).await?;
+        }
+    }
+
+    async fn added(&self, mut after: Option<(i64, Id)>) -> Result<(), Error> {
+        let (id, from, to, limit) = (self.header.slice_id, self.from, self.header.version, self.rows_ahead());
+        loop {
+            let read = move |conn: &mut Connection| {
+                let rows = store::grain::added_between(conn, id, from, to, after, limit)?;
+                grain_lines(conn, rows, |row| Some(Mark::Added(row.added_in, row.id)))
+            };
+            let Some((last, text)) = self.node.store.read(read).await? else { return Ok(()) };
+            after = Some((last.added_in, last.id));
+            self.out.send(text).await?;
+        }
+    }
+
+    async fn removed(&self, mut after: Option<(i64, Id)>) -> Result<(), Error> {
+        let (id, from, to) = (self.header.slice_id, self.from, self.header.version);
+        loop {
+            let read = move |conn: &mut Connection| {
+                store::grain::removed_between(conn, id, from, to, after, PAGE_IDS)
+            };
+            let page = self.node.store.read(read).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            let (version, last) = (last.removed_in.unwrap_or(to), last.id);
+            after = Some((version, last));
+            let mark = FeedLine::Mark(Mark::Removed(version, last).to_string());
+            self.out.send_lines(page.iter().map(|row| FeedLine::Remove(row.id)).chain([mark])).await?;
+        }
+    }
+
+    async fn index(&self) -> Result<(), Error> {
+        let (id, version) = (self.header.slice_id, self.header.version);
+        let mut after = None;
+        loop {
+            let read =
+                move |conn: &mut Connection| store::grain::index_page(conn, id, version, after, PAGE_IDS);
+            let page = self.node.store.read(read).await?;
+            let Some((last, _digest)) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            let lines =
+                page.iter().map(|(id, digest)| FeedLine::Index(*id, data_encoding::HEXLOWER.encode(digest)));
+            self.out.send_lines(lines).await?;
+        }
+    }
+
+    /// Rows to look at for one chunk, from what the payloads of this version have on average.
+    fn rows_ahead(&self) -> i64 {
+        let average = self.header.payload_bytes / self.header.count.max(1);
+        (CHUNK_BYTES / average.max(1)).clamp(16, PAGE_ROWS)
     }
 }
 
-async fn send_index(node: &Node, header: &FeedHeader, out: &Output) -> Result<(), Error> {
-    let (id, version) = (header.slice_id, header.version);
-    let mut cursor = None;
-    loop {
-        let page = node
-            .store
-            .read(move |conn| store::grain::index_page(conn, id, version, cursor, PAGE_ROWS * 10))
-            .await?;
-        let Some((last, _digest)) = page.last() else { return Ok(()) };
-        cursor = Some(*last);
-        let lines =
-            page.iter().map(|(id, digest)| FeedLine::Index(*id, data_encoding::HEXLOWER.encode(digest)));
-        out.send_lines(lines).await?;
-    }
+/// The lines of the rows that fit into a chunk, and the last of them; `None` without any. Written where they are read, beside
+/// the answers to others.
+fn grain_lines(
+    conn: &mut Connection,
+    rows: Vec<GrainRow>,
+    mark: impl Fn(&GrainRow) -> Option<Mark>,
+) -> Result<Option<(GrainRow, String)>, Error> {
+    let rows = one_chunk(rows);
+    let Some(last) = rows.last().cloned() else { return Ok(None) };
+    Ok(Some((last, lines(conn, rows, mark)?)))
 }
 
-async fn send_removed(node: &Node, header: &FeedHeader, from: i64, out: &Output) -> Result<(), Error> {
-    let (id, to) = (header.slice_id, header.version);
-    let mut cursor = None;
-    loop {
-        let page = node
-            .store
-            .read(move |conn| store::grain::removed_between(conn, id, from, to, cursor, PAGE_ROWS * 10))
-            .await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        cursor = Some((last.removed_in.unwrap_or(to), last.id));
-        out.send_lines(page.iter().map(|row| FeedLine::Remove(row.id))).await?;
+/// A mark stands behind the last line, and on both sides of a grain whose payload is fetched in pieces: that takes its time.
+fn lines(
+    conn: &mut Connection,
+    rows: Vec<GrainRow>,
+    mark: impl Fn(&GrainRow) -> Option<Mark>,
+) -> Result<String, Error> {
+    let mut text = String::with_capacity(capacity(&rows));
+    let small = rows.iter().filter(|row| !is_large(row)).cloned().collect();
+    let mut payloads = store::payload::of_rows(conn, small)?.into_iter().map(|(_row, payload)| payload);
+    let mut pending = None;
+    for row in rows {
+        let is_large = is_large(&row);
+        if is_large {
+            push_mark(&mut text, pending.take())?;
+        }
+        pending = mark(&row);
+        let line = FeedLine::Grain(FeedGrain {
+            id: row.id,
+            grain_key: row.grain_key,
+            source: row.source,
+            encoding: row.encoding,
+            digest: data_encoding::HEXLOWER.encode(&row.digest),
+            payload: if is_large { None } else { payloads.next() },
+            payload_bytes: is_large.then_some(row.payload_bytes),
+        });
+        text.push_str(&json_line(&line)?);
+        if is_large {
+            push_mark(&mut text, pending.take())?;
+        }
     }
+    push_mark(&mut text, pending)?;
+    Ok(text)
 }
 
-async fn send_added(node: &Node, header: &FeedHeader, from: i64, out: &Output) -> Result<(), Error> {
-    let (id, to) = (header.slice_id, header.version);
-    let mut cursor = None;
-    loop {
-        let page = node
-            .store
-            .read(move |conn| -> Result<_, StoreError> {
-                let rows = store::grain::added_between(conn, id, from, to, cursor, PAGE_ROWS)?;
-                store::payload::of_rows(conn, one_chunk(rows))
-            })
-            .await?;
-        let Some((last, _payload)) = page.last() else { return Ok(()) };
-        cursor = Some((last.added_in, last.id));
-        out.send_grains(page).await?;
-    }
+fn capacity(rows: &[GrainRow]) -> usize {
+    let small = rows.iter().filter(|row| !is_large(row));
+    let bytes: i64 = small.map(|row| row.payload_bytes + LINE_BYTES).sum();
+    usize::try_from(bytes).unwrap_or_default()
 }
 
-/// sync-2: some grains of a version, in any order; ids that are not in it are left out.
+fn push_mark(text: &mut String, mark: Option<Mark>) -> Result<(), Error> {
+    if let Some(mark) = mark {
+        text.push_str(&json_line(&FeedLine::Mark(mark.to_string()))?);
+    }
+    Ok(())
+}
+
+/// Some grains of a version, in any order; ids that are not in it are left out.
 ///
 /// # Errors
 /// As [`feed`]; [`Error::BadRequest`] for more than [`MAX_WANTED`] ids.
@@ -323,75 +277,8 @@ pub async fn wanted(node: Arc<Node>, who: &Principal, id: Id, wanted: WantedGrai
         while !rows.is_empty() {
             let chunk = one_chunk(rows.clone());
             rows.drain(..chunk.len());
-            let grains = node.store.read(move |conn| store::payload::of_rows(conn, chunk)).await?;
-            out.send_grains(grains).await?;
+            out.send(node.store.read(move |conn| lines(conn, chunk, |_row| None)).await?).await?;
         }
         out.send_line(&FeedLine::End).await
     }))
-}
-
-/// Runs `produce` beside the answer it fills. When it fails the stream breaks off, so that nobody takes half for all.
-fn spawn<F, P>(produce: F) -> Chunks
-where
-    F: FnOnce(Output) -> P + Send + 'static,
-    P: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    let (sender, receiver) = channel(CHUNKS_AHEAD);
-    tokio::spawn(async move {
-        let failed = match produce(Output(sender.clone())).await {
-            Ok(()) => return,
-            Err(error) => error,
-        };
-        if !sender.is_closed() {
-            let text = failed.private_text().unwrap_or_else(|| failed.to_string());
-            tracing::error!(error = %text, "a stream broke off");
-            drop(sender.send(Err(std::io::Error::other("the stream broke off"))).await);
-        }
-    });
-    receiver
-}
-
-/// Where a stream goes.
-struct Output(Sender<std::io::Result<Bytes>>);
-
-impl Output {
-    async fn send(&self, text: String) -> Result<(), Error> {
-        // The reader is gone: nothing more to do.
-        self.0
-            .send(Ok(Bytes::from(text)))
-            .await
-            .map_err(|_gone| Error::BadRequest("the reader went away".to_owned()))
-    }
-
-    async fn send_line(&self, line: &impl serde::Serialize) -> Result<(), Error> {
-        self.send(json_line(line)?).await
-    }
-
-    async fn send_lines(&self, lines: impl IntoIterator<Item = FeedLine>) -> Result<(), Error> {
-        let mut text = String::new();
-        for line in lines {
-            text.push_str(&json_line(&line)?);
-        }
-        self.send(text).await
-    }
-
-    async fn send_grains(&self, grains: impl IntoIterator<Item = (GrainRow, String)>) -> Result<(), Error> {
-        let lines = grains.into_iter().map(|(row, payload)| {
-            FeedLine::Grain(FeedGrain {
-                id: row.id,
-                grain_key: row.grain_key,
-                source: row.source,
-                encoding: row.encoding,
-                digest: data_encoding::HEXLOWER.encode(&row.digest),
-                payload,
-            })
-        });
-        self.send_lines(lines).await
-    }
-}
-
-fn json_line(line: &impl serde::Serialize) -> Result<String, Error> {
-    let mut text = serde_json::to_string(line).map_err(|error| Error::Internal(error.to_string()))?;
-    text.push('\n');
-    Ok(text)
 }

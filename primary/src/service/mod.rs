@@ -1,4 +1,9 @@
 //! Decisions that only a primary takes.
 
 pub mod feed;
+pub mod go_wire;
+mod mark;
+pub mod offer;
+pub mod piece;
 pub mod slice_type;
+mod stream;

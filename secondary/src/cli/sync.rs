@@ -241,29 +241,32 @@ impl Bar {
         let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::SliceStarted { name, grains } => {
-                let new = ProgressBar::new(u64::try_from(*grains).unwrap_or_default())
-                    .with_message((*name).to_owned());
-                if let Ok(style) = ProgressStyle::with_template(
-                    "{msg} {wide_bar} {human_pos}/{human_len} grains, {per_sec}, {eta} left",
-                ) {
-                    new.set_style(style);
-                }
-                *bar = Some(new);
+                let bar = bar.get_or_insert_with(new_bar);
+                bar.inc_length(u64::try_from(*grains).unwrap_or_default());
+                bar.set_message((*name).to_owned());
             }
             Event::GrainsStaged(count) => {
                 if let Some(bar) = bar.as_ref() {
                     bar.inc(u64::try_from(*count).unwrap_or_default());
                 }
             }
-            Event::SliceEnded => {
-                if let Some(bar) = bar.take() {
-                    bar.finish_and_clear();
-                }
-            }
         }
     }
 
     fn finish(&self) {
-        self.show(&Event::SliceEnded);
+        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Over all slices of a run: several travel at a time, and the one that began last is named.
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{msg} {wide_bar} {human_pos}/{human_len} grains, {per_sec}, {eta} left";
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_bad_template) => bar,
     }
 }

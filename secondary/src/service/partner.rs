@@ -1,6 +1,7 @@
 //! Primaries: the credential kept for each, and logging in with it. A key that was brought by hand is a candidate until
 //! its first good login (design D14), so a bad key never costs the good one.
 
+use chrono::Duration;
 use serde::Serialize;
 use shared::client::{Client, ClientError};
 use shared::crypto::Secret;
@@ -73,11 +74,25 @@ pub struct Session {
     pub server: Server,
     /// Of the key that logged in.
     pub key_life: KeyLife,
+    logged_in_at: Timestamp,
+    /// When the token ends, as the primary says.
+    expires_at: Option<Timestamp>,
     /// That key, as it is stored.
     pub(super) sealed_key: Vec<u8>,
 }
 
+/// How long a token lives at least that says nothing that can be true: both kinds of primaries give 15 minutes.
+const TOKEN_LIFE: Duration = Duration::minutes(15);
+
 impl Session {
+    /// Whether two thirds of the token's life are over: time for another one. The primary's clock may be another than ours.
+    pub fn is_ending(&self, now: Timestamp) -> bool {
+        let life = self.expires_at.map(|end| end.get() - self.logged_in_at.get());
+        let life =
+            life.filter(|life| *life > Duration::minutes(1) && *life < TOKEN_LIFE).unwrap_or(TOKEN_LIFE);
+        now >= self.logged_in_at.plus(life * 2 / 3)
+    }
+
     /// What to tell about a key that will end soon.
     pub fn warning(&self, primary: &str, now: Timestamp) -> Option<String> {
         let end = self.key_life.expires_at.filter(|_end| self.key_life.is_ending(now))?;
@@ -140,7 +155,14 @@ async fn log_in(
                 reach(Failpoint::LoginAnswered);
                 let server = client.view_server().await?;
                 refuse_impostor(company, &server)?;
-                return Ok(Session { client, server, key_life: token.key_life(), sealed_key });
+                return Ok(Session {
+                    client,
+                    server,
+                    key_life: token.key_life(),
+                    logged_in_at: secondary.node.clock.now(),
+                    expires_at: Timestamp::parse(&token.expires),
+                    sealed_key,
+                });
             }
             Err(error) if is_refused_key(&error) => {
                 tracing::warn!(primary = %company.id, "a stored key is refused there: the next one is tried");

@@ -9,8 +9,9 @@ use shared::wire::Id;
 use shared::wire::grain::Grain;
 use shared::wire::slice::Slice;
 
-use super::feed::LocalIndex;
-use super::stage::{Arrived, Expected, Stage};
+use super::index::LocalIndex;
+use super::stage::{Arrived, Stage};
+use super::switch::Expected;
 use super::{Change, Run};
 
 /// The hash is all that this wire has. Ours is of a version that is whole, so an equal one means equal ids.
@@ -23,21 +24,25 @@ pub(super) fn is_equal(remote: &Slice, local: &VersionRow) -> bool {
 ///
 /// # Errors
 /// [`Error::Upstream`] for anything that is not what was announced; [`Error::Unreachable`].
-pub(super) async fn fetch(run: &Run, remote: &Slice, stage: &Stage) -> Result<Change, Error> {
-    let list = run.client.brief_grains(remote.id).await?;
-    let ours = LocalIndex::of(stage.store(), &stage.base).ids().await?;
+pub(super) async fn fetch(run: &Run, remote: &Slice, stage: &mut Stage) -> Result<Change, Error> {
+    if stage.left().is_some() {
+        // Of the days when it spoke sync-2.
+        stage.start_over().await?;
+    }
+    let list = run.client().await?.brief_grains(remote.id).await?;
+    let ours = LocalIndex::of(stage.store().clone(), remote.id, stage.base.version).ids().await?;
     let theirs: HashSet<Id> = list.iter().map(|grain| grain.id).collect();
-    stage.remove(ours.difference(&theirs).copied().collect()).await?;
+    stage.remove(ours.difference(&theirs).copied().collect(), None).await?;
     for grain in list {
         if ours.contains(&grain.id) {
             continue;
         }
         // The reference's brief list holds the payloads already (gap P1); an empty one was not sent: no grain has one.
         let is_whole = grain.payload.as_deref().is_some_and(|payload| !payload.is_empty());
-        let whole = if is_whole { grain } else { run.client.grain(grain.id).await? };
+        let whole = if is_whole { grain } else { run.client().await?.grain(grain.id).await? };
         stage.add(arrived(whole, remote.id)?).await?;
     }
-    stage.set_metadata(run.client.metadata(remote.id).await?).await?;
+    stage.set_metadata(run.client().await?.metadata(remote.id).await?).await?;
     stage
         .switch(Expected {
             digest: None,

@@ -5,24 +5,30 @@
 
 mod feed;
 mod go_wire;
+mod index;
+mod pieces;
 mod preview;
 mod progress;
 mod record;
 mod report;
 mod stage;
 mod subscription;
+mod switch;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use shared::client::Client;
 use shared::failpoint::{Failpoint, reach};
 use shared::node::Error;
 use shared::store::sync_run::SyncRunRow;
+use shared::store::version::VersionRow;
 use shared::store::{self, StoreError};
 use shared::wire::Id;
 use shared::wire::slice::Slice;
+use tokio::sync::RwLock;
 
 pub use preview::{Preview, SlicePreview, Would, preview};
 pub use progress::{Event, Progress};
@@ -34,13 +40,17 @@ use crate::service::rotate;
 use stage::Stage;
 use subscription::Wanted;
 
+/// Slices that travel at the same time.
+const SLICES_AT_ONCE: usize = 4;
+
 /// What the steps of a run share.
 struct Run {
     secondary: Arc<Secondary>,
     primary_id: Id,
     /// Only the run with the newest one can commit.
     fence: i64,
-    client: Client,
+    /// Renewed while the run lasts.
+    session: RwLock<Session>,
     speaks_sync_2: bool,
     progress: Progress,
 }
@@ -130,27 +140,64 @@ async fn all_slices(
         secondary: Arc::clone(secondary),
         primary_id,
         fence,
-        client: session.client.clone(),
         speaks_sync_2: session.server.speaks_sync_2(),
+        session: RwLock::new(session),
         progress,
     };
     run.refuse_downgrade().await?;
-    let remote = run.client.subscriptions().await?;
+    let remote = run.client().await?.subscriptions().await?;
     let offered: HashSet<Id> = remote.iter().map(|sub| sub.id).collect();
     let received = remote.iter().filter_map(|sub| Some((sub.id, sub.received?))).collect();
-    let mut slices = Vec::new();
     let wanted = subscription::take_over(&run, remote).await?;
     reach(Failpoint::SubscriptionsTaken);
-    for wanted in wanted {
-        slices.push(run.slice(wanted).await);
+    let closed: HashSet<Id> =
+        wanted.iter().filter(|wanted| !wanted.slice.allow_sync).map(|wanted| wanted.slice.id).collect();
+    let mut slices: Vec<SliceReport> =
+        stream::iter(wanted).map(|wanted| run.slice(wanted)).buffered(SLICES_AT_ONCE).collect().await;
+    if !closed.is_empty() {
+        once_more(&run, &closed, &mut slices).await?;
     }
     for (sub_id, slice_id, slice) in subscription::no_longer_offered(&run, &offered).await? {
         slices.push(SliceReport { slice_id, slice, sub_id, outcome: Outcome::Gone, duration_ms: 0 });
     }
-    Ok(Ran { slices, session, received })
+    Ok(Ran { slices, session: run.session.into_inner(), received })
+}
+
+/// Slices that their publisher had closed for sync may be open by now.
+async fn once_more(run: &Run, closed: &HashSet<Id>, reports: &mut [SliceReport]) -> Result<(), Error> {
+    for sub in run.client().await?.subscriptions().await? {
+        let slice = sub.slice.filter(|slice| slice.allow_sync && closed.contains(&slice.id));
+        let report = reports.iter_mut().find(|report| report.sub_id == sub.id);
+        if let (Some(slice), Some(report)) = (slice, report)
+            && matches!(report.outcome, Outcome::Failed { temporary: true, .. })
+        {
+            *report = run.slice(Wanted { sub_id: sub.id, slice, refused: None }).await;
+        }
+    }
+    Ok(())
 }
 
 impl Run {
+    /// Logged in, with a token that does not end in the next minutes.
+    ///
+    /// # Errors
+    /// As [`partner::login`].
+    async fn client(&self) -> Result<Client, Error> {
+        let now = self.secondary.node.clock.now();
+        {
+            let session = self.session.read().await;
+            if !session.is_ending(now) {
+                return Ok(session.client.clone());
+            }
+        }
+        let mut session = self.session.write().await;
+        // Another slice may have been faster.
+        if session.is_ending(now) {
+            *session = partner::login(&self.secondary, self.primary_id).await?;
+        }
+        Ok(session.client.clone())
+    }
+
     async fn slice(&self, wanted: Wanted) -> SliceReport {
         let start = Instant::now();
         let outcome = match wanted.refused {
@@ -181,29 +228,47 @@ impl Run {
             return Err(Error::PublisherEditing);
         }
         let local = stage::current(self, remote.id).await?;
-        let is_equal = if self.speaks_sync_2 {
-            feed::is_equal(self, remote, &local).await?
-        } else {
-            go_wire::is_equal(remote, &local)
-        };
-        if is_equal {
+        if self.is_equal(remote, &local).await? {
             stage::settle(self, local).await?;
             return Ok(None);
         }
         self.progress.tell(Event::SliceStarted { name: &remote.slice_name, grains: remote.content_count });
-        let stage = Stage::begin(self, local).await?;
-        let result = if self.speaks_sync_2 {
-            feed::fetch(self, &stage).await
+        let (mut change, has_gone_on) = self.fetch(remote, local).await?;
+        if has_gone_on {
+            // What was left may have been an older version than the one of now.
+            let local = stage::current(self, remote.id).await?;
+            if !self.is_equal(remote, &local).await? {
+                change += self.fetch(remote, local).await?.0;
+            }
+        }
+        Ok(Some(change))
+    }
+
+    async fn is_equal(&self, remote: &Slice, local: &VersionRow) -> Result<bool, Error> {
+        if self.speaks_sync_2 {
+            feed::is_equal(self, remote, local).await
         } else {
-            go_wire::fetch(self, remote, &stage).await
+            Ok(go_wire::is_equal(remote, local))
+        }
+    }
+
+    /// One version further; also whether it was begun by an earlier run.
+    async fn fetch(&self, remote: &Slice, local: VersionRow) -> Result<(Change, bool), Error> {
+        let mut stage = Stage::begin(self, local).await?;
+        let has_gone_on = stage.left().is_some();
+        let result = if self.speaks_sync_2 {
+            feed::fetch(self, &mut stage).await
+        } else {
+            go_wire::fetch(self, remote, &mut stage).await
         };
-        self.progress.tell(Event::SliceEnded);
         match result {
-            Ok(change) => Ok(Some(change)),
+            Ok(change) => Ok((change, has_gone_on)),
             Err(error) => {
-                // The old version was never touched. What was staged goes now, or at the next begin.
-                if let Err(undo) = stage.abandon().await {
-                    tracing::warn!(error = %undo, "undoing a staged version failed: the next run does it");
+                // The old version was never touched. What came over a connection that broke is good: the next run goes on with it.
+                // What was wrong in any way goes now, or at the next begin.
+                let left = if error.is_temporary() { stage.leave().await } else { stage.abandon().await };
+                if let Err(undo) = left {
+                    tracing::warn!(error = %undo, "leaving a staged version failed: the next run sees to it");
                 }
                 Err(error)
             }

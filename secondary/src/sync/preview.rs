@@ -13,8 +13,9 @@ use shared::wire::Id;
 use shared::wire::slice::Slice;
 use shared::wire::subscription::Subscription;
 use shared::wire::sync::{FeedHeader, FeedMode, FeedQuery};
+use tokio::sync::RwLock;
 
-use super::feed::{self, LocalIndex};
+use super::index::{Difference, LocalIndex, Merge};
 use super::{Progress, Run, go_wire, subscription};
 use crate::Secondary;
 use crate::service::partner;
@@ -80,12 +81,12 @@ pub async fn preview(secondary: &Arc<Secondary>, primary_id: Id) -> Result<Previ
         primary_id,
         // No run has ever had it: whatever tried to write by mistake could not.
         fence: -1,
-        client: session.client,
         speaks_sync_2: session.server.speaks_sync_2(),
+        session: RwLock::new(session),
         progress: Progress::silent(),
     };
     run.refuse_downgrade().await?;
-    let remote = run.client.subscriptions().await?;
+    let remote = run.client().await?.subscriptions().await?;
     let offered: HashSet<Id> = remote.iter().map(|sub| sub.id).collect();
     // Deleted and made anew there: the same slice under a new subscription is not gone.
     let slices_offered: HashSet<Id> = remote.iter().map(|sub| sub.slice_id).collect();
@@ -151,7 +152,7 @@ async fn look_at(run: &Run, sub: Subscription) -> Result<Option<SlicePreview>, E
 }
 
 async fn difference(run: &Run, remote: &Slice, local: &VersionRow) -> Result<Would, Error> {
-    let local_index = LocalIndex::of(&run.secondary.node.store, local);
+    let local_index = LocalIndex::of(run.secondary.node.store.clone(), local.slice_id, local.version);
     let (removed, added) = if run.speaks_sync_2 {
         let digest = data_encoding::HEXLOWER.encode(&local.digest);
         if remote.version.as_ref().is_some_and(|version| version.digest == digest) {
@@ -159,23 +160,31 @@ async fn difference(run: &Run, remote: &Slice, local: &VersionRow) -> Result<Wou
         }
         // Of a version that nobody knows the primary sends ids and digests only.
         let unknown = FeedQuery { digest: Some(String::new()), ..FeedQuery::default() };
-        let mut lines = run.client.feed(remote.id, &unknown).await?;
+        let mut lines = run.client().await?.feed(remote.id, &unknown).await?;
         let header: Option<FeedHeader> = lines.header().await?;
         let header = header
             .filter(|header| header.slice_id == remote.id && header.mode == FeedMode::Index)
             .ok_or_else(|| {
             Error::Upstream("the primary sent another feed than was asked for".to_owned())
         })?;
-        feed::difference(&mut lines, &header, local_index).await?
+        let (mut added, mut removed) = (0, 0);
+        let mut merge = Merge::of(&mut lines, &header, local_index);
+        while let Some(difference) = merge.next().await? {
+            match difference {
+                Difference::Ours(_) => removed += 1,
+                Difference::Theirs(_) => added += 1,
+            }
+        }
+        (removed, added)
     } else {
         if go_wire::is_equal(remote, local) {
             return Ok(Would::Nothing);
         }
         let theirs: HashSet<Id> =
-            run.client.brief_grains(remote.id).await?.into_iter().map(|grain| grain.id).collect();
+            run.client().await?.brief_grains(remote.id).await?.into_iter().map(|grain| grain.id).collect();
         let ours = local_index.ids().await?;
-        (ours.difference(&theirs).copied().collect(), theirs.difference(&ours).copied().collect())
+        let count = |ids: usize| i64::try_from(ids).unwrap_or(i64::MAX);
+        (count(ours.difference(&theirs).count()), count(theirs.difference(&ours).count()))
     };
-    let count = |ids: Vec<Id>| i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    Ok(Would::Change { grains_added: count(added), grains_removed: count(removed) })
+    Ok(Would::Change { grains_added: added, grains_removed: removed })
 }

@@ -14,8 +14,6 @@ pub enum Event<'a> {
     },
     /// This many more grains have been staged.
     GrainsStaged(i64),
-    /// The slice is done, well or not.
-    SliceEnded,
 }
 
 /// Where the events of a run go.

@@ -1,5 +1,7 @@
 //! What a run did.
 
+use std::ops::AddAssign;
+
 use serde::Serialize;
 use shared::node::Error;
 use shared::wire::Id;
@@ -70,6 +72,14 @@ pub struct Change {
     pub payload_bytes: i64,
 }
 
+impl AddAssign for Change {
+    fn add_assign(&mut self, other: Self) {
+        self.grains_added += other.grains_added;
+        self.grains_removed += other.grains_removed;
+        self.payload_bytes += other.payload_bytes;
+    }
+}
+
 impl Report {
     /// Why slices failed, a sentence each.
     pub fn failures(&self) -> Vec<String> {
@@ -89,14 +99,13 @@ impl Report {
 
     /// All that travelled.
     pub fn total(&self) -> Change {
-        self.slices.iter().fold(Change::default(), |sum, slice| match slice.outcome {
-            Outcome::Changed(change) => Change {
-                grains_added: sum.grains_added + change.grains_added,
-                grains_removed: sum.grains_removed + change.grains_removed,
-                payload_bytes: sum.payload_bytes + change.payload_bytes,
-            },
-            _ => sum,
-        })
+        let mut total = Change::default();
+        for slice in &self.slices {
+            if let Outcome::Changed(change) = slice.outcome {
+                total += change;
+            }
+        }
+        total
     }
 
     /// Itself if every active slice is now equal.

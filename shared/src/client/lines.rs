@@ -1,16 +1,15 @@
 //! Reading an NDJSON stream line by line.
 
-use std::pin::Pin;
-
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
 use reqwest::Response;
 use serde::de::DeserializeOwned;
 
+use super::unpack::{Pieces, unpacked};
 use super::{Client, ClientError};
 
-/// A grain of 64 MiB, escaped.
-const MAX_LINE: usize = 140 * 1024 * 1024;
+/// A grain with a payload text of 1 MiB, escaped: control characters take six bytes each.
+const MAX_LINE: usize = 8 * 1024 * 1024;
 
 /// The header of a feed: it holds the slice's metadata, which are made by one request of at most 1 MiB.
 const MAX_HEADER: usize = 4 * 1024 * 1024;
@@ -18,7 +17,7 @@ const MAX_HEADER: usize = 4 * 1024 * 1024;
 /// The lines of an answer, one at a time: memory holds one line, whatever the stream's length.
 pub struct Lines {
     client: Client,
-    stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    pieces: Pieces,
     buffer: BytesMut,
     /// Bytes of the buffer known to hold no line end.
     scanned: usize,
@@ -26,7 +25,8 @@ pub struct Lines {
 
 impl Lines {
     pub(super) fn new(client: Client, response: Response) -> Self {
-        Self { client, stream: Box::pin(response.bytes_stream()), buffer: BytesMut::new(), scanned: 0 }
+        let pieces = unpacked(&client, response);
+        Self { client, pieces, buffer: BytesMut::new(), scanned: 0 }
     }
 
     /// The next line; `None` at the end of the stream. A protocol says by a line of its own that nothing is missing.
@@ -66,11 +66,8 @@ impl Lines {
             if self.buffer.len() > limit {
                 return Err(self.client.unexpected(format!("a line of more than {limit} bytes")));
             }
-            match self.stream.next().await {
-                Some(chunk) => {
-                    let chunk = chunk.map_err(|error| self.client.unreachable(error))?;
-                    self.buffer.extend_from_slice(&chunk);
-                }
+            match self.pieces.next().await {
+                Some(piece) => self.buffer.extend_from_slice(&piece?),
                 None if self.buffer.is_empty() => return Ok(None),
                 None => return Err(self.client.unexpected("a stream that ends in the middle of a line")),
             }

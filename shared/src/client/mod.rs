@@ -3,10 +3,13 @@
 mod lines;
 mod login;
 mod sync;
+mod unpack;
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,6 +113,10 @@ impl Http {
             // A redirect could carry the credential elsewhere.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // Unpacked here, within limits: see `unpack`.
+            .no_gzip()
+            .no_zstd()
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(unpack::CODINGS))]))
             .build()
             .map(Self)
             .map_err(|error| ClientError::Url(format!("cannot set up the client: {error}")))
@@ -196,15 +203,28 @@ impl Client {
         serde_json::from_slice(text).map_err(|error| self.unexpected(error.to_string()))
     }
 
+    /// A body, unpacked.
     async fn body(&self, response: Response, limit: usize) -> Result<Vec<u8>, ClientError> {
+        self.within(unpack::unpacked(self, response), limit).await
+    }
+
+    /// A body as it travels.
+    async fn raw_body(&self, response: Response, limit: usize) -> Result<Vec<u8>, ClientError> {
+        self.within(response.bytes_stream().map_err(|error| self.unreachable(error)), limit).await
+    }
+
+    async fn within(
+        &self,
+        pieces: impl Stream<Item = Result<Bytes, ClientError>>,
+        limit: usize,
+    ) -> Result<Vec<u8>, ClientError> {
         let mut bytes = Vec::new();
-        let mut stream = response.bytes_stream();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| self.unreachable(error))?;
-            if bytes.len().saturating_add(chunk.len()) > limit {
+        let mut pieces = std::pin::pin!(pieces);
+        while let Some(piece) = pieces.try_next().await? {
+            if bytes.len().saturating_add(piece.len()) > limit {
                 return Err(self.unexpected(format!("an answer of more than {limit} bytes")));
             }
-            bytes.extend_from_slice(&chunk);
+            bytes.extend_from_slice(&piece);
         }
         Ok(bytes)
     }

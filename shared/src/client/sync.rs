@@ -1,16 +1,18 @@
 //! What a sync asks of a primary: sync-2 between our own nodes, the reference's wire towards others.
 
 use reqwest::Method;
+use reqwest::header::CONTENT_ENCODING;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::{Client, ClientError, Lines};
+use crate::crypto::content_digest::is_content_digest;
 use crate::wire::Id;
 use crate::wire::activity::Activity;
 use crate::wire::grain::Grain;
 use crate::wire::slice::{MetadataPair, VersionId};
 use crate::wire::subscription::Subscription;
-use crate::wire::sync::{FeedQuery, WantedGrains};
+use crate::wire::sync::{FeedQuery, PIECE_BYTES, PieceQuery, WantedGrains};
 
 /// What a primary may list (design §6).
 const MAX_SUBSCRIPTIONS: usize = 100_000;
@@ -86,6 +88,29 @@ impl Client {
     pub async fn wanted(&self, slice_id: Id, wanted: &WantedGrains) -> Result<Lines, ClientError> {
         let request = self.request(Method::POST, &format!("/v1/sync/slices/{slice_id}/grains")).json(wanted);
         Ok(Lines::new(self.clone(), self.send(request).await?))
+    }
+
+    /// sync-2: the piece of a long payload text that begins at `offset`, compared with its digest.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn piece(&self, slice_id: Id, grain_id: Id, query: PieceQuery) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/v1/sync/slices/{slice_id}/grains/{grain_id}/payload");
+        let answer = self.send(self.request(Method::GET, &path).query(&query)).await?;
+        let header =
+            |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (digest, coding) =
+            (header("content-digest").unwrap_or_default(), header(CONTENT_ENCODING.as_str()));
+        let body = self.raw_body(answer, PIECE_BYTES).await?;
+        if !is_content_digest(&digest, &body) {
+            return Err(self.unexpected("a piece of a payload that does not give its digest"));
+        }
+        match coding.as_deref() {
+            None | Some("identity") => Ok(body),
+            Some("zstd") => zstd::bulk::decompress(&body, PIECE_BYTES)
+                .map_err(|error| self.unexpected(format!("a piece that cannot be unpacked: {error}"))),
+            Some(other) => Err(self.unexpected(format!("a content coding that nobody asked for: {other}"))),
+        }
     }
 
     /// The reference's wire: all grains of a slice, meant to be ids only (the reference sends payloads too).

@@ -1,6 +1,7 @@
 //! Credentials and hashes: pure functions over bytes, no I/O, no database, no web.
 
 pub mod api_key;
+pub mod content_digest;
 pub mod content_hash;
 pub mod keyring;
 pub mod mac;

@@ -10,14 +10,41 @@ const STATE: usize = LANES * 2;
 
 /// SHA-256 over id, key, encoding, source and payload text, each length-prefixed: equal only for equal grains.
 pub fn grain_digest(id: Id, grain_key: &str, encoding: &str, source: &str, payload: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(b"sandpiper grain v1\0");
-    hash.update(id.as_bytes());
-    for field in [grain_key, encoding, source, payload] {
-        hash.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(field.as_bytes());
+    let mut digest = GrainDigest::new(id, grain_key, encoding, source, payload.len());
+    digest.update(payload.as_bytes());
+    digest.finish()
+}
+
+/// [`grain_digest`] of a payload text that comes piece by piece.
+pub struct GrainDigest(Sha256);
+
+impl GrainDigest {
+    /// All but the payload text, which will have so many bytes.
+    pub fn new(id: Id, grain_key: &str, encoding: &str, source: &str, payload_bytes: usize) -> Self {
+        let mut digest = Self(Sha256::new());
+        digest.update(b"sandpiper grain v1\0");
+        digest.update(id.as_bytes());
+        for field in [grain_key, encoding, source] {
+            digest.length(field.len());
+            digest.update(field.as_bytes());
+        }
+        digest.length(payload_bytes);
+        digest
     }
-    hash.finalize().into()
+
+    fn length(&mut self, bytes: usize) {
+        self.update(&u64::try_from(bytes).unwrap_or(u64::MAX).to_be_bytes());
+    }
+
+    /// The next bytes of the text.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
 }
 
 /// The `LtHash16` state (Bellare-Micciancio; Lewi et al., "Securing update propagation with homomorphic hashing"):

@@ -49,6 +49,9 @@ pub enum Error {
     /// No such row.
     #[error("{0}")]
     NotFound(&'static str),
+    /// It was there, and is no more.
+    #[error("{0}")]
+    Gone(&'static str),
     /// It exists already, or is in use.
     #[error("{0}")]
     Conflict(String),
@@ -136,6 +139,7 @@ impl Error {
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Gone(_) => (StatusCode::GONE, "gone"),
             Self::Conflict(_) | Self::PublisherEditing => (StatusCode::CONFLICT, "conflict"),
             Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
             Self::Locked { .. } => (StatusCode::CONFLICT, "locked"),

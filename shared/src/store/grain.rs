@@ -13,6 +13,8 @@ use crate::wire::{Id, Timestamp};
 
 /// Rows per statement: the sweet spot of both databases, far below their limits on parameters.
 pub(super) const BATCH_ROWS: usize = 500;
+/// Rows from which on PostgreSQL takes them by COPY.
+const COPY_ROWS: usize = 16;
 
 /// A grain without its payload.
 #[derive(Debug, Clone, Queryable)]
@@ -155,7 +157,13 @@ macro_rules! at {
 pub fn insert(conn: &mut Connection, new: &[NewGrain]) -> Result<(), StoreError> {
     for batch in new.chunks(BATCH_ROWS) {
         let rows: Vec<Insert<'_>> = batch.iter().map(Insert::of).collect();
-        on_backend!(conn, |c| diesel::insert_into(grains::table).values(&rows).execute(c))?;
+        match &mut *conn {
+            // From so many on COPY is quicker than preparing a statement of so many parameters.
+            Connection::Postgres(conn) if rows.len() >= COPY_ROWS => {
+                diesel::copy_from(grains::table).from_insertable(&rows).execute(conn)?
+            }
+            conn => on_backend!(conn, |c| diesel::insert_into(grains::table).values(&rows).execute(c))?,
+        };
     }
     for grain in new.iter().filter(|grain| grain.payload.len() > INLINE_BYTES) {
         payload::insert_pieces(conn, grain)?;
@@ -168,6 +176,44 @@ pub fn insert(conn: &mut Connection, new: &[NewGrain]) -> Result<(), StoreError>
         change_draft(conn, slice_id, count)?;
     }
     Ok(())
+}
+
+/// Adds a grain whose payload text of `payload_bytes` comes in pieces; returns its row. See [`finish`].
+///
+/// # Errors
+/// [`StoreError::Conflict`] when an id or key is in the slice already.
+pub fn insert_unfinished(
+    conn: &mut Connection,
+    new: &NewGrain,
+    payload_bytes: i64,
+) -> Result<i64, StoreError> {
+    let row = Insert { payload: None, payload_len: 0, payload_bytes, ..Insert::of(new) };
+    diesel::insert_into(grains::table).values(&row).execute(conn)?;
+    change_draft(conn, new.slice_id, 1)?;
+    Ok(grains::table
+        .filter(grains::slice_id.eq(new.slice_id))
+        .filter(grains::id.eq(new.id))
+        .filter(grains::removed_in.is_null())
+        .select(grains::row_id)
+        .first(conn)?)
+}
+
+/// All pieces are there: the text has so many characters.
+///
+/// # Errors
+/// What SQL reports.
+pub fn finish(conn: &mut Connection, row_id: i64, payload_len: i64) -> Result<(), StoreError> {
+    diesel::update(grains::table.find(row_id)).set(grains::payload_len.eq(payload_len)).execute(conn)?;
+    Ok(())
+}
+
+/// Takes back a grain whose pieces never came.
+///
+/// # Errors
+/// What SQL reports.
+pub fn discard(conn: &mut Connection, slice_id: Id, row_id: i64) -> Result<(), StoreError> {
+    let gone = diesel::delete(grains::table.find(row_id)).execute(conn)?;
+    change_draft(conn, slice_id, -length(gone))
 }
 
 /// The grain of this id in a version.

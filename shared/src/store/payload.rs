@@ -5,13 +5,12 @@ use diesel::prelude::*;
 use super::grain::{BATCH_ROWS, GrainRow, NewGrain, length};
 use super::schema::{grain_chunks, grains};
 use super::{Connection, StoreError};
+use crate::wire::sync::PIECE_BYTES;
 
 /// Longest payload text that is taken: what travels is one JSON line a grain (see `client::Lines`).
 pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 /// Payload texts up to this size stay in the row.
 pub(super) const INLINE_BYTES: usize = 64 * 1024;
-/// Size of a piece of a larger one.
-const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Adds the pieces of a grain's payload that does not fit into its row.
 pub(super) fn insert_pieces(conn: &mut Connection, grain: &NewGrain) -> Result<(), StoreError> {
@@ -21,16 +20,37 @@ pub(super) fn insert_pieces(conn: &mut Connection, grain: &NewGrain) -> Result<(
         .filter(grains::removed_in.is_null())
         .select(grains::row_id)
         .first(conn)?;
-    for (seq, piece) in (0_i64..).zip(grain.payload.as_bytes().chunks(CHUNK_BYTES)) {
-        diesel::insert_into(grain_chunks::table)
-            .values((
-                grain_chunks::grain_row.eq(row),
-                grain_chunks::seq.eq(seq),
-                grain_chunks::data.eq(piece),
-            ))
-            .execute(conn)?;
+    for (seq, piece) in (0_i64..).zip(grain.payload.as_bytes().chunks(PIECE_BYTES)) {
+        insert_piece(conn, row, seq, piece)?;
     }
     Ok(())
+}
+
+/// Adds a piece of a payload text: [`PIECE_BYTES`], or the rest.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it is there.
+pub fn insert_piece(conn: &mut Connection, row_id: i64, seq: i64, data: &[u8]) -> Result<(), StoreError> {
+    diesel::insert_into(grain_chunks::table)
+        .values((grain_chunks::grain_row.eq(row_id), grain_chunks::seq.eq(seq), grain_chunks::data.eq(data)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A piece of a payload text that does not stand in its row.
+///
+/// # Errors
+/// What SQL reports.
+pub fn piece(conn: &mut Connection, row_id: i64, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(grain_chunks::table.find((row_id, seq)).select(grain_chunks::data).first(conn).optional()?)
+}
+
+/// How many pieces are there.
+///
+/// # Errors
+/// What SQL reports.
+pub fn count_pieces(conn: &mut Connection, row_id: i64) -> Result<i64, StoreError> {
+    Ok(grain_chunks::table.filter(grain_chunks::grain_row.eq(row_id)).count().get_result(conn)?)
 }
 
 /// The payload text of a row.
@@ -48,10 +68,7 @@ pub fn of_row(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreErro
 fn chunked_payload(conn: &mut Connection, row: &GrainRow) -> Result<String, StoreError> {
     let mut bytes = Vec::with_capacity(usize::try_from(row.payload_bytes).unwrap_or_default());
     let mut seq = 0_i64;
-    loop {
-        let piece: Option<Vec<u8>> =
-            grain_chunks::table.find((row.row_id, seq)).select(grain_chunks::data).first(conn).optional()?;
-        let Some(piece) = piece else { break };
+    while let Some(piece) = piece(conn, row.row_id, seq)? {
         bytes.extend_from_slice(&piece);
         seq += 1;
     }

@@ -242,11 +242,15 @@ tables! {
         company_id: SqlId,
         asked_at: SqlTime,
     }
-    rollbacks (slice_id) {
+    stages (slice_id) {
         slice_id: SqlId,
         run: SqlId,
-        version: BigInt,
         owner: Text,
+        source_epoch: Nullable<SqlId>,
+        source_version: BigInt,
+        source_digest: Nullable<Binary>,
+        mark: Nullable<Text>,
+        unfinished_row: Nullable<BigInt>,
         touched_at: SqlTime,
     }
     row_counts (name, shard) {
@@ -338,7 +342,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     partners,
     receipts,
     receivers,
-    rollbacks,
+    stages,
     sync_runs,
     tags,
     slice_tags,

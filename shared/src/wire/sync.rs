@@ -4,6 +4,9 @@
 //! What travels depends on what the caller has (`epoch`, `version`, `digest` of the query):
 //! nothing → every grain; a version known here → what was removed and added since; anything else → the ids and digests
 //! of all grains, of which the caller asks for the missing ones by `POST /v1/sync/slices/:id/grains`.
+//!
+//! Payload texts of more than [`PIECE_BYTES`] do not travel in lines: the caller fetches them in pieces by
+//! `GET /v1/sync/slices/:id/grains/:id/payload`. A stream that broke off goes on behind the last `mark` that came.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -61,6 +64,8 @@ pub enum FeedLine {
     Grain(FeedGrain),
     /// A grain by id and digest.
     Index(Id, String),
+    /// Up to here: who asks again with `after` and this text gets what is behind it. The text is the primary's own affair.
+    Mark(String),
     /// Nothing is missing behind this line.
     End,
 }
@@ -78,9 +83,16 @@ pub struct FeedGrain {
     pub encoding: String,
     /// SHA-256 over all of this, hex.
     pub digest: String,
-    /// The text, never re-encoded.
-    pub payload: String,
+    /// The text, never re-encoded; absent if it is to be fetched in pieces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// Bytes of the text that is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_bytes: Option<i64>,
 }
+
+/// Longest payload text that travels in a line, and what a piece of a longer one has; the last piece may have less.
+pub const PIECE_BYTES: usize = 1024 * 1024;
 
 /// What the caller of the feed has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -97,6 +109,20 @@ pub struct FeedQuery {
     /// Digest of what the caller has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The last mark of a feed of this very version that broke off, asked for with the same words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Which piece of a payload text is wanted.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PieceQuery {
+    /// The version that the grain belongs to; the current one if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Where the piece begins: a multiple of [`PIECE_BYTES`].
+    #[serde(default)]
+    pub offset: i64,
 }
 
 /// Which grains of a version are wanted.

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt as _;
-use rand::seq::IndexedRandom as _;
+use rand::seq::{IndexedRandom as _, IteratorRandom as _};
 use serde_json::{Map, Value, json};
 use shared::clock::Random;
 use shared::node::contract::Access;
@@ -170,10 +170,19 @@ impl Maker<'_> {
     pub fn sound(&self, draw: &mut Draw, drawn: &Drawn, seat: usize) -> Draft {
         let operation = &drawn.operation;
         let template = operation.path;
-        let path = operation
+        let mut path: Vec<_> = operation
             .path_parameters()
             .map(|name| (name, self.sound_value(draw, name, template, seat)))
             .collect();
+        if template.contains("{slice_id}/grains/{grain_id}") {
+            // A slice has no grains but its own.
+            let grains = self.rows.readable(&self.own().company, true).filter(|row| row.table == "grains");
+            if let Some(grain) = grains.choose(draw) {
+                path = [("slice_id", "slice_id"), ("grain_id", "id")]
+                    .map(|(name, column)| (name, grain.get(column).unwrap_or_default().to_owned()))
+                    .to_vec();
+            }
+        }
         let mut headers = Vec::new();
         if operation.id.starts_with("mintApiKey") {
             headers.push(("idempotency-key", format!("{}-{}", self.own().mark, self.world.next())));

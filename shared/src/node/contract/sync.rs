@@ -62,8 +62,9 @@ pub(super) fn operations() -> Vec<Operation> {
         .number("from", "The number of that version.", 0)
         .text("digest", "The digest of that version.", "9f86d081")
         .number("version", "The version to read: the published one if it is not said.", 0)
+        .text("after", "The last `mark` of a feed that broke off: the answer is what is behind it.", "grain.f1792957-e143-478d-bae8-4b64e957feca")
         .answers_text(NDJSON, "{\"mode\":\"full\"}\n\"end\"\n")
-        .refuses(&[409]),
+        .refuses(&[409, 410]),
         SYNC.may(
             Action::ReadFeed,
             "readGrains",
@@ -73,6 +74,20 @@ pub(super) fn operations() -> Vec<Operation> {
         .about("Lines of JSON: one `grain` a line, `\"end\"` at the end. 409 while the slice is closed for sync.")
         .takes::<WantedGrains>(json!({ "version": 1, "ids": ["f1792957-e143-478d-bae8-4b64e957feca"] }))
         .answers_text(NDJSON, "\"end\"\n")
+        .refuses(&[409]),
+        SYNC.may(
+            Action::ReadFeed,
+            "readPayloadPiece",
+            (Method::GET, "/v1/sync/slices/{slice_id}/grains/{grain_id}/payload"),
+            "sync-2: read a piece of a payload that is too long for a line",
+        )
+        .about(
+            "1 MiB of the payload text, or what is left of it, under its `Content-Digest` (RFC 9530). 409 while the slice is closed \
+             for sync.",
+        )
+        .number("version", "The version that the grain belongs to; the current one if absent.", 0)
+        .number("offset", "Where the piece begins: a multiple of 1048576; 0 if absent.", 0)
+        .answers_text("application/octet-stream", "H4sIAAAAAAAC")
         .refuses(&[409]),
         run,
         at_root,

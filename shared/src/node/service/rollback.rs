@@ -12,7 +12,7 @@ use super::version::measure;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
 use crate::store::grain::GrainRow;
-use crate::store::rollback::RollbackRow;
+use crate::store::stage::StageRow;
 use crate::store::version::VersionRow;
 use crate::store::{self, Connection};
 use crate::wire::history::Rollback;
@@ -70,22 +70,22 @@ pub async fn rollback_as(node: &Node, by: &str, slice_id: Id, version: i64) -> R
 /// # Errors
 /// [`Error::Locked`], [`Error::Conflict`].
 pub fn refuse_while_rolling_back(conn: &mut Connection, slice_id: Id, now: Timestamp) -> Result<(), Error> {
-    match store::rollback::find(conn, slice_id)? {
+    match store::stage::find(conn, slice_id)? {
         None => Ok(()),
         Some(row) if is_alive(&row, now) => Err(under_way(&row)),
         Some(row) => Err(Error::Conflict(format!(
             "a rollback of this slice to version {} was cut off: run it again, or a rollback to the published version \
              to undo it",
-            row.version
+            row.source_version
         ))),
     }
 }
 
-fn is_alive(row: &RollbackRow, now: Timestamp) -> bool {
+fn is_alive(row: &StageRow, now: Timestamp) -> bool {
     now < row.touched_at.plus(LIFE)
 }
 
-fn under_way(row: &RollbackRow) -> Error {
+fn under_way(row: &StageRow) -> Error {
     Error::Locked { owner: format!("a rollback by {}", row.owner), until: row.touched_at.plus(LIFE) }
 }
 
@@ -113,20 +113,30 @@ impl<'a> Run<'a> {
                     return Err(super::slice::MISSING);
                 }
                 let target = published_version(conn, slice_id, version)?;
-                let left = store::rollback::find(conn, slice_id)?;
+                let left = store::stage::find(conn, slice_id)?;
                 if let Some(row) = left.as_ref().filter(|row| is_alive(row, now)) {
                     return Err(under_way(row));
                 }
                 if let Some(row) = &left {
-                    store::rollback::end(conn, slice_id, row.run)?;
+                    store::stage::end(conn, slice_id, row.run)?;
                 }
                 let slice = super::slice::editable(conn, slice_id, &by, now)?;
                 if left.is_none() {
                     refuse_open_draft(conn, &slice)?;
                 }
                 let base = published_version(conn, slice_id, slice.current_version)?;
-                let row = RollbackRow { slice_id, run: id, version, owner: by, touched_at: now };
-                store::rollback::begin(conn, &row)?;
+                let row = StageRow {
+                    slice_id,
+                    run: id,
+                    owner: by,
+                    source_epoch: None,
+                    source_version: version,
+                    source_digest: None,
+                    mark: None,
+                    unfinished_row: None,
+                    touched_at: now,
+                };
+                store::stage::begin(conn, &row)?;
                 Ok((slice, target, base, left.is_some()))
             })
             .await?;
@@ -151,7 +161,7 @@ impl<'a> Run<'a> {
         self.node
             .store
             .write(move |conn| {
-                if !store::rollback::touch(conn, slice_id, id, now)? {
+                if !store::stage::touch(conn, slice_id, id, now)? {
                     return Err(Error::Conflict("another rollback of this slice took over".to_owned()));
                 }
                 change(conn)
@@ -163,7 +173,7 @@ impl<'a> Run<'a> {
         // Equal digests mean equal content, payloads included.
         if self.target.digest == self.base.digest {
             let (slice_id, id) = (self.slice_id, self.id);
-            self.write(move |conn| Ok(store::rollback::end(conn, slice_id, id)?)).await?;
+            self.write(move |conn| Ok(store::stage::end(conn, slice_id, id)?)).await?;
             return Ok(self.published(self.base.version, false));
         }
         // Removals first: what comes back may have their keys.
@@ -267,7 +277,7 @@ impl<'a> Run<'a> {
             if !store::slice::switch(conn, slice_id, from, draft, now)? {
                 return Err(Error::Conflict("the slice was published meanwhile: try again".to_owned()));
             }
-            Ok(store::rollback::end(conn, slice_id, id)?)
+            Ok(store::stage::end(conn, slice_id, id)?)
         })
         .await
     }
@@ -275,7 +285,7 @@ impl<'a> Run<'a> {
     async fn undo_and_end(&self) -> Result<(), Error> {
         self.undo().await?;
         let (slice_id, id) = (self.slice_id, self.id);
-        self.write(move |conn| Ok(store::rollback::end(conn, slice_id, id)?)).await
+        self.write(move |conn| Ok(store::stage::end(conn, slice_id, id)?)).await
     }
 
     async fn undo(&self) -> Result<(), Error> {
