@@ -24,6 +24,10 @@ pub enum Failpoint {
     SliceRetired,
     /// Primary: some of what a retired slice held is gone.
     SlicePurging,
+    /// Both: versions that are not kept are out of sight, what only they had is there.
+    VersionsForgotten,
+    /// Both: some of that is gone.
+    VersionsCollecting,
     /// Primary: a feed is answered up to its header.
     FeedHeaderSent,
     /// Secondary: the intent to rotate is stored, the primary was not asked.
@@ -72,7 +76,7 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::MintWritten,
         Self::DeathsWritten,
         Self::MintCommitted,
@@ -81,6 +85,8 @@ impl Failpoint {
         Self::PublishCommitted,
         Self::SliceRetired,
         Self::SlicePurging,
+        Self::VersionsForgotten,
+        Self::VersionsCollecting,
         Self::FeedHeaderSent,
         Self::RotateIntended,
         Self::RotateAnswered,

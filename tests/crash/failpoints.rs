@@ -7,10 +7,10 @@ use shared::clock::Random;
 use shared::failpoint::Failpoint;
 
 use super::Kind;
-use crate::migration;
 use crate::pair::Pair;
 use crate::seed::{Round, Rounds};
 use crate::session::Answer;
+use crate::{migration, observe};
 
 /// What leads to a point.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ enum Scenario {
     Secondary(&'static [(Deed, u32)]),
     /// The primary, while it deletes a slice.
     Removal,
+    /// The primary, while it collects versions.
+    Collection,
     /// Both, one after the other, on an older database.
     Migration,
     /// `tests/import` comes by these.
@@ -46,6 +48,7 @@ fn scenario(point: Failpoint) -> Scenario {
         Failpoint::DeathsWritten => Scenario::Primary(&[Publish, Rotate]),
         Failpoint::PublishMeasured | Failpoint::PublishCommitted => Scenario::Primary(&[Publish]),
         Failpoint::SliceRetired | Failpoint::SlicePurging => Scenario::Removal,
+        Failpoint::VersionsForgotten | Failpoint::VersionsCollecting => Scenario::Collection,
         Failpoint::FeedHeaderSent => Scenario::Primary(&[Sync, FirstSync]),
         Failpoint::RotateIntended | Failpoint::RotateAnswered | Failpoint::RotateStored => {
             Scenario::Secondary(&[(Rotate, 1), (Rotate, 1)])
@@ -112,6 +115,10 @@ async fn walk(test: &'static str, kind: Kind) {
                 round.note = format!("the primary at {point:?}");
                 a_removal_is_cut_off(&mut pair, point).await;
             }
+            Scenario::Collection => {
+                round.note = format!("the primary at {point:?}");
+                a_collection_is_cut_off(&mut pair, point, &mut round).await;
+            }
             Scenario::Import => {}
             Scenario::Migration => {
                 round.note = format!("{point:?}");
@@ -171,6 +178,30 @@ async fn primary_dies(pair: &mut Pair, point: Failpoint, deed: Deed, turn: u32, 
     pair.heal(healer(deed, turn));
     pair.heal("sync");
     pair.assert_equal_and_clean().await;
+}
+
+/// What is published stays whole, and the next start removes the rest.
+async fn a_collection_is_cut_off(pair: &mut Pair, point: Failpoint, round: &mut Round) {
+    pair.primary.home.add_settings("keep_versions = 2\nkeep_hours = 0\n");
+    for _ in 0..4 {
+        pair.change_both(&mut round.draw).await;
+    }
+    pair.publisher.kill();
+    let store = pair.stores().0;
+    observe::grow_old(&store).await;
+    let before = observe::kept(&store).await;
+    drop(store);
+    // The first look at all slices is when it starts.
+    pair.publisher.start_and_die(&[("SANDPIPER_FAILPOINT", &point.name())]);
+    pair.revive_publisher(&[]).await;
+    pair.heal("sync");
+    pair.assert_equal_and_clean().await;
+    let store = pair.stores().0;
+    let collected = async || {
+        let now = observe::kept(&store).await;
+        now.versions < before.versions && now.superfluous == 0
+    };
+    tests::wait_until("the rest to be collected", collected).await;
 }
 
 /// Nobody sees half a slice, and asking again removes the rest.

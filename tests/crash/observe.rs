@@ -209,3 +209,43 @@ pub async fn assert_sound(store: &Store) {
     let size = std::fs::metadata(log).map_or(0, |file| file.len());
     assert!(size < 32 << 20, "the log has {size} bytes");
 }
+
+/// Every version was made long ago, and nobody reads an old one.
+pub async fn grow_old(store: &Store) {
+    store
+        .write(|conn| -> Result<(), StoreError> {
+            for column in ["slice_versions SET created_at", "version_leases SET expires_at"] {
+                let sql = format!("UPDATE {column} = '2026-01-01T00:00:00.000000Z'");
+                on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
+            }
+            Ok(())
+        })
+        .await
+        .expect("a writable database");
+}
+
+/// What versions there are.
+pub struct Kept {
+    /// Of all slices.
+    pub versions: i64,
+    /// Grains that no version has.
+    pub superfluous: i64,
+}
+
+/// What versions there are.
+pub async fn kept(store: &Store) -> Kept {
+    let count = async |sql: &'static str| {
+        let count = move |conn: &mut Connection| -> Result<i64, StoreError> {
+            Ok(on_backend!(conn, |c| diesel::sql_query(sql).get_result::<Found>(c))?.count)
+        };
+        store.read(count).await.expect("a readable database")
+    };
+    Kept {
+        versions: count("SELECT '' AS what, COUNT(*) AS count FROM slice_versions").await,
+        superfluous: count(
+            "SELECT '' AS what, COUNT(*) AS count FROM grains WHERE removed_in <= (SELECT MIN(version) FROM slice_versions \
+             WHERE slice_versions.slice_id = grains.slice_id)",
+        )
+        .await,
+    }
+}

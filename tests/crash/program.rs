@@ -77,6 +77,15 @@ impl Home {
         child
     }
 
+    /// Adds lines to the settings file, once.
+    pub fn add_settings(&self, lines: &str) {
+        if fs::read_to_string(self.folder.join("config.toml")).is_ok_and(|text| text.contains(lines)) {
+            return;
+        }
+        let file = File::options().create(true).append(true).open(self.folder.join("config.toml"));
+        file.unwrap().write_all(lines.as_bytes()).unwrap();
+    }
+
     /// Runs a command to its end, however that comes.
     pub fn run_with(&self, args: &[&str], input: &str, environment: &[(&str, &str)]) -> Ended {
         ended(self.spawn(args, input, environment))
@@ -132,6 +141,18 @@ impl Server {
 
     /// Returns when it serves.
     pub fn start_again(&mut self, environment: &[(&str, &str)]) {
+        let line = self.launch(environment);
+        assert!(line.contains(&self.url), "{:?} does not serve: {line:?}", self.home);
+    }
+
+    /// Starts one that dies by what it does when it starts, and returns when it is dead.
+    pub fn start_and_die(&mut self, environment: &[(&str, &str)]) {
+        self.launch(environment);
+        self.await_death();
+    }
+
+    /// Returns its first line, which is empty if it died before.
+    fn launch(&mut self, environment: &[(&str, &str)]) -> String {
         assert!(self.child.is_none(), "it runs");
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut child = self
@@ -151,7 +172,7 @@ impl Server {
         });
         let line = receiver.recv_timeout(DEADLINE).unwrap_or_default();
         self.child = Some(child);
-        assert!(line.contains(&self.url), "{:?} does not serve: {line:?}", self.home);
+        line
     }
 
     /// `kill -9`. It must have run until then: a server that died by itself is a finding.
@@ -172,7 +193,8 @@ impl Server {
         let status = child.try_wait().unwrap();
         drop(child.kill());
         drop(child.wait());
-        assert_eq!(status.and_then(|status| status.signal()), Some(SIGKILL), "it did not come by that point");
+        let signal = status.and_then(|status| status.signal());
+        assert_eq!(signal, Some(SIGKILL), "it did not come by that point: {}", self.last_words());
     }
 
     /// Kills it after `delay`, from another thread.

@@ -18,6 +18,7 @@ mod isolation;
 mod outage;
 mod receivers;
 mod resume;
+mod retention;
 
 use secondary::sync::{Change, Outcome, Report};
 use tests::{Pair, TestDatabase};

@@ -14,7 +14,8 @@ use shared::wire::slice::MetadataPair;
 use shared::wire::sync::{FeedGrain, FeedHeader, FeedLine, FeedMode, FeedQuery, MAX_WANTED, WantedGrains};
 
 use super::mark::Mark;
-use super::offer::open_slice;
+use super::offer::{open_slice, version_of};
+use super::reader::Reader;
 use super::stream::{CHUNK_BYTES, Chunks, LINE_BYTES, Output, is_large, json_line, one_chunk, spawn};
 
 /// Ids, with or without digests, looked at for one chunk.
@@ -29,18 +30,20 @@ const PAGE_ROWS: i64 = 2_000;
 /// cannot go on.
 pub async fn feed(node: Arc<Node>, who: &Principal, id: Id, query: FeedQuery) -> Result<Chunks, Error> {
     let scope = node.permit(who, Action::ReadFeed)?;
-    let reader = Arc::clone(&node);
+    let asked = Arc::clone(&node);
     let plan = node
         .store
         .read(move |conn| {
-            let slice = open_slice(conn, &reader, scope, id)?;
+            let slice = open_slice(conn, &asked, scope, id)?;
             plan(conn, &slice, &query)
         })
         .await?;
+    let oldest = if plan.header.mode == FeedMode::Delta { plan.from } else { plan.header.version };
+    let reader = Reader::of(&node, id, oldest).await?;
     Ok(spawn(move |out| async move {
         out.send_line(&plan.header).await?;
         reach(Failpoint::FeedHeaderSent);
-        let feed = Feed { node: &node, header: &plan.header, from: plan.from, out: &out };
+        let mut feed = Feed { reader, header: &plan.header, from: plan.from, out: &out };
         match (plan.header.mode, plan.after) {
             (FeedMode::Full, Some(Mark::Grain(last))) => feed.full(Some(last)).await?,
             (FeedMode::Full, _) => feed.full(None).await?,
@@ -71,12 +74,8 @@ struct Plan {
 /// Chooses what travels. A delta is served only if our own row of the caller's version has the caller's digest: a
 /// restored database fools nobody.
 fn plan(conn: &mut Connection, slice: &SliceRow, query: &FeedQuery) -> Result<Plan, Error> {
-    let number = query.version.unwrap_or(slice.current_version);
-    let gone = || Error::NotFound("version does not exist");
-    if number > slice.current_version {
-        return Err(gone());
-    }
-    let version = store::version::find(conn, slice.id, number)?.ok_or_else(gone)?;
+    let version = version_of(conn, slice, query.version)?;
+    let number = version.version;
     let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     let from = query.from.filter(|from| query.epoch == Some(slice.epoch) && *from <= number);
     let known = match from {
@@ -122,46 +121,46 @@ fn header(
 
 /// A feed under way.
 struct Feed<'a> {
-    node: &'a Node,
+    reader: Reader,
     header: &'a FeedHeader,
     from: i64,
     out: &'a Output,
 }
 
 impl Feed<'_> {
-    async fn full(&self, mut after: Option<Id>) -> Result<(), Error> {
+    async fn full(&mut self, mut after: Option<Id>) -> Result<(), Error> {
         let (id, version, limit) = (self.header.slice_id, self.header.version, self.rows_ahead());
         loop {
             let read = move |conn: &mut Connection| {
                 let rows = store::grain::page(conn, id, version, after, limit)?;
                 grain_lines(conn, rows, |row| Some(Mark::Grain(row.id)))
             };
-            let Some((last, text)) = self.node.store.read(read).await? else { return Ok(()) };
+            let Some((last, text)) = self.reader.read(read).await? else { return Ok(()) };
             after = Some(last.id);
             self.out.send(text).await?;
         }
     }
 
-    async fn added(&self, mut after: Option<(i64, Id)>) -> Result<(), Error> {
+    async fn added(&mut self, mut after: Option<(i64, Id)>) -> Result<(), Error> {
         let (id, from, to, limit) = (self.header.slice_id, self.from, self.header.version, self.rows_ahead());
         loop {
             let read = move |conn: &mut Connection| {
                 let rows = store::grain::added_between(conn, id, from, to, after, limit)?;
                 grain_lines(conn, rows, |row| Some(Mark::Added(row.added_in, row.id)))
             };
-            let Some((last, text)) = self.node.store.read(read).await? else { return Ok(()) };
+            let Some((last, text)) = self.reader.read(read).await? else { return Ok(()) };
             after = Some((last.added_in, last.id));
             self.out.send(text).await?;
         }
     }
 
-    async fn removed(&self, mut after: Option<(i64, Id)>) -> Result<(), Error> {
+    async fn removed(&mut self, mut after: Option<(i64, Id)>) -> Result<(), Error> {
         let (id, from, to) = (self.header.slice_id, self.from, self.header.version);
         loop {
             let read = move |conn: &mut Connection| {
-                store::grain::removed_between(conn, id, from, to, after, PAGE_IDS)
+                Ok(store::grain::removed_between(conn, id, from, to, after, PAGE_IDS)?)
             };
-            let page = self.node.store.read(read).await?;
+            let page = self.reader.read(read).await?;
             let Some(last) = page.last() else { return Ok(()) };
             let (version, last) = (last.removed_in.unwrap_or(to), last.id);
             after = Some((version, last));
@@ -170,13 +169,14 @@ impl Feed<'_> {
         }
     }
 
-    async fn index(&self) -> Result<(), Error> {
+    async fn index(&mut self) -> Result<(), Error> {
         let (id, version) = (self.header.slice_id, self.header.version);
         let mut after = None;
         loop {
-            let read =
-                move |conn: &mut Connection| store::grain::index_page(conn, id, version, after, PAGE_IDS);
-            let page = self.node.store.read(read).await?;
+            let read = move |conn: &mut Connection| {
+                Ok(store::grain::index_page(conn, id, version, after, PAGE_IDS)?)
+            };
+            let page = self.reader.read(read).await?;
             let Some((last, _digest)) = page.last() else { return Ok(()) };
             after = Some(*last);
             let lines =
@@ -260,24 +260,20 @@ pub async fn wanted(node: Arc<Node>, who: &Principal, id: Id, wanted: WantedGrai
         return Err(Error::BadRequest(format!("ask for at most {MAX_WANTED} grains at a time")));
     }
     let scope = node.permit(who, Action::ReadFeed)?;
-    let reader = Arc::clone(&node);
-    let version = wanted.version;
-    let mut rows = node
-        .store
-        .read(move |conn| -> Result<_, Error> {
-            let slice = open_slice(conn, &reader, scope, id)?;
-            // The draft is nobody's but the publisher's.
-            if version > slice.current_version {
-                return Err(Error::NotFound("version does not exist"));
-            }
-            Ok(store::grain::among(conn, id, version, &wanted.ids)?)
+    let (asked, number) = (Arc::clone(&node), wanted.version);
+    node.store
+        .read(move |conn| {
+            let slice = open_slice(conn, &asked, scope, id)?;
+            version_of(conn, &slice, Some(number)).map(drop)
         })
         .await?;
+    let mut reader = Reader::of(&node, id, number).await?;
+    let mut rows = reader.read(move |conn| Ok(store::grain::among(conn, id, number, &wanted.ids)?)).await?;
     Ok(spawn(move |out| async move {
         while !rows.is_empty() {
             let chunk = one_chunk(rows.clone());
             rows.drain(..chunk.len());
-            out.send(node.store.read(move |conn| lines(conn, chunk, |_row| None)).await?).await?;
+            out.send(reader.read(move |conn| lines(conn, chunk, |_row| None)).await?).await?;
         }
         out.send_line(&FeedLine::End).await
     }))

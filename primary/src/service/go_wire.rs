@@ -9,6 +9,7 @@ use shared::store::grain::GrainRow;
 use shared::wire::Id;
 
 use super::offer::open_slice;
+use super::reader::Reader;
 use super::stream::{Chunks, one_chunk, spawn};
 
 /// Rows looked at for one chunk.
@@ -20,14 +21,15 @@ const PAGE_ROWS: i64 = 500;
 /// [`Error::NotFound`], [`Error::NoAccessToSlice`], [`Error::PublisherEditing`].
 pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Result<Chunks, Error> {
     let scope = node.permit(who, Action::ReadFeed)?;
-    let reader = Arc::clone(&node);
-    let slice = node.store.read(move |conn| open_slice(conn, &reader, scope, id)).await?;
+    let asked = Arc::clone(&node);
+    let slice = node.store.read(move |conn| open_slice(conn, &asked, scope, id)).await?;
     let version = slice.current_version;
+    let mut reader = Reader::of(&node, id, version).await?;
     Ok(spawn(move |out| async move {
         let mut cursor = None;
         let mut before = "[";
         loop {
-            let page = read_page(&node, id, version, cursor, !brief).await?;
+            let page = read_page(&mut reader, id, version, cursor, !brief).await?;
             let Some((last, _payload)) = page.last() else { break };
             cursor = Some(last.id);
             let mut text = String::new();
@@ -46,13 +48,13 @@ pub async fn grains(node: Arc<Node>, who: &Principal, id: Id, brief: bool) -> Re
 }
 
 async fn read_page(
-    node: &Node,
+    reader: &mut Reader,
     id: Id,
     version: i64,
     cursor: Option<Id>,
     with_payload: bool,
 ) -> Result<Vec<(GrainRow, Option<String>)>, Error> {
-    node.store
+    reader
         .read(move |conn| {
             let rows = store::grain::page(conn, id, version, cursor, PAGE_ROWS)?;
             if !with_payload {

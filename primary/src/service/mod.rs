@@ -5,5 +5,6 @@ pub mod go_wire;
 mod mark;
 pub mod offer;
 pub mod piece;
+mod reader;
 pub mod slice_type;
 mod stream;

@@ -3,12 +3,39 @@
 use std::collections::HashMap;
 
 use shared::node::permission::{Action, Scope};
+use shared::node::service::retention::COLLECTED;
 use shared::node::service::{receiver, slice, subscription};
 use shared::node::{Error, Node, Principal};
 use shared::store::slice::SliceRow;
+use shared::store::version::VersionRow;
 use shared::store::{self, Connection, StoreError};
 use shared::wire::Id;
 use shared::wire::subscription::Subscription;
+
+/// The version of a slice that was asked for, the published one if none was.
+///
+/// # Errors
+/// [`Error::NotFound`] for one that is not published; [`Error::Gone`] for one that is no longer kept.
+pub(super) fn version_of(
+    conn: &mut Connection,
+    slice: &SliceRow,
+    number: Option<i64>,
+) -> Result<VersionRow, Error> {
+    let number = number.unwrap_or(slice.current_version);
+    // The draft is nobody's but the publisher's.
+    if !(0..=slice.current_version).contains(&number) {
+        return Err(Error::NotFound("version does not exist"));
+    }
+    store::version::find(conn, slice.id, number)?.ok_or(COLLECTED)
+}
+
+/// What was just read of a version is whole only if nobody has begun to collect it.
+///
+/// # Errors
+/// [`Error::Gone`].
+pub(super) fn require_kept(conn: &mut Connection, slice_id: Id, version: i64) -> Result<(), Error> {
+    if store::version::exists(conn, slice_id, version)? { Ok(()) } else { Err(COLLECTED) }
+}
 
 /// The reference's web-socket stub.
 ///

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use shared::crypto::content_digest::content_digest;
 use shared::node::permission::Action;
+use shared::node::service::retention;
 use shared::node::{Error, Node, Principal};
 use shared::store;
 use shared::wire::Id;
 use shared::wire::sync::{PIECE_BYTES, PieceQuery};
 
-use super::offer::open_slice;
+use super::offer::{open_slice, require_kept, version_of};
 
 /// For speed: texts in base64 give a quarter at any level.
 const ZSTD_LEVEL: i32 = 1;
@@ -43,14 +44,11 @@ pub async fn piece(
     }
     let scope = node.permit(who, Action::ReadFeed)?;
     let reader = Arc::clone(&node);
-    node.store
+    let (version, text) = node
+        .store
         .read(move |conn| {
             let slice = open_slice(conn, &reader, scope, slice_id)?;
-            // The draft is nobody's but the publisher's.
-            let version = query.version.unwrap_or(slice.current_version);
-            if version > slice.current_version {
-                return Err(Error::NotFound("version does not exist"));
-            }
+            let version = version_of(conn, &slice, query.version)?.version;
             let gone = || Error::NotFound("Grain does not exist.");
             let row = store::grain::find(conn, slice_id, version, id)?.ok_or_else(gone)?;
             if query.offset > 0 && query.offset >= row.payload_bytes {
@@ -61,9 +59,15 @@ pub async fn piece(
                 // It stands in its row, or is damaged.
                 None => store::payload::of_row(conn, &row)?.into_bytes(),
             };
-            Ok(pack(text, wants_zstd))
+            require_kept(conn, slice_id, version)?;
+            Ok((version, text))
         })
+        .await?;
+    retention::lease(&node, slice_id, version).await?;
+    // Packing takes a while: not on a thread that others wait for.
+    tokio::task::spawn_blocking(move || pack(text, wants_zstd))
         .await
+        .map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn pack(text: Vec<u8>, wants_zstd: bool) -> Piece {

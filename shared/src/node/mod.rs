@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use self::service::retention::Retention;
 use crate::clock::{Clock, Random};
 use crate::crypto::mac::MacKey;
 use crate::crypto::password::{Passwords, Policy};
@@ -35,7 +36,7 @@ pub use peer::Peer;
 pub use rings::Rings;
 pub use service::session::Lives;
 
-/// What a node's settings say of credentials.
+/// What a node's settings say.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     /// Of people's passwords.
@@ -44,6 +45,8 @@ pub struct Policies {
     pub sessions: Lives,
     /// Proxies that are believed whom they were asked by.
     pub proxies: Vec<Network>,
+    /// Which versions of slices are kept.
+    pub retention: Retention,
 }
 
 /// A running node: what every route and command needs. No globals.
@@ -76,6 +79,8 @@ pub struct Node {
     pub throttle: MacKey,
     /// Proxies that are believed whom they were asked by.
     pub proxies: Vec<Network>,
+    /// Which versions of slices are kept.
+    pub retention: Retention,
 }
 
 impl Node {

@@ -112,6 +112,7 @@ pub async fn assemble(
         sessions: policies.sessions,
         throttle: root_key.derive_mac("sandpiper login throttle v1"),
         proxies: policies.proxies,
+        retention: policies.retention,
         store,
         clock,
         random,

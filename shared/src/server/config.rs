@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::node::service::retention::Retention;
 use crate::node::{Lives, Policies};
 use crate::wire::network::Network;
 
@@ -48,6 +49,12 @@ pub struct ConfigFile {
     /// Life of a person's login without a request, from 5 minutes to 90 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_idle_minutes: Option<u32>,
+    /// How many of the newest versions of a slice are kept, 1 to 100000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<u32>,
+    /// For how many hours versions are kept beyond that, 0 to 8760; 1,000 versions at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_hours: Option<u32>,
 }
 
 /// In minutes.
@@ -64,6 +71,12 @@ impl ConfigFile {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             format!("line {}: {}", before.matches('\n').count() + 1, error.message().replace('\n', " "))
         })?;
+        if config.keep_versions.is_some_and(|versions| !(1..=100_000).contains(&versions)) {
+            return Err("keep_versions must be 1 to 100000".to_owned());
+        }
+        if config.keep_hours.is_some_and(|hours| hours > 8_760) {
+            return Err("keep_hours must be at most 8760, a year".to_owned());
+        }
         if config.password_cost.is_some_and(|cost| !(10..=16).contains(&cost)) {
             return Err("password_cost must be 10 to 16".to_owned());
         }
@@ -94,6 +107,15 @@ impl ConfigFile {
             passwords: self.password_policy(),
             sessions: Lives { whole, idle: minutes(self.session_idle_minutes).unwrap_or(whole) },
             proxies: self.trusted_proxies.clone(),
+            retention: self.retention(),
+        }
+    }
+
+    fn retention(&self) -> Retention {
+        let default = Retention::default();
+        Retention {
+            versions: self.keep_versions.map_or(default.versions, i64::from),
+            young: self.keep_hours.map_or(default.young, |hours| chrono::Duration::hours(i64::from(hours))),
         }
     }
 
@@ -118,6 +140,8 @@ mod tests {
         assert!(ConfigFile::parse("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").is_ok());
         for text in [
             "lissten = 1",
+            "keep_versions = 0",
+            "keep_hours = 10000",
             "password_cost = 4",
             "password_min_score = 9",
             "session_minutes = 1",

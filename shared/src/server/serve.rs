@@ -7,11 +7,12 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, web};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::data_dir::Misconfigured;
 use super::request::around;
 use crate::node::Node;
+use crate::node::service::retention;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -62,6 +63,8 @@ pub struct Running {
     pub scheme: &'static str,
     handle: ServerHandle,
     task: JoinHandle<std::io::Result<()>>,
+    /// Goes with the server, however that ends.
+    _beside: JoinSet<()>,
 }
 
 impl Running {
@@ -102,6 +105,7 @@ where
         .into());
     }
     let routes = Arc::new(routes);
+    let upkeep = Arc::clone(&node);
     let server = HttpServer::new(move || {
         let routes = Arc::clone(&routes);
         App::new()
@@ -125,5 +129,7 @@ where
     let addr = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     let handle = server.handle();
-    Ok(Running { addr, scheme, handle, task: tokio::spawn(server) })
+    let mut beside = JoinSet::new();
+    beside.spawn(retention::keep_collecting(upkeep));
+    Ok(Running { addr, scheme, handle, task: tokio::spawn(server), _beside: beside })
 }

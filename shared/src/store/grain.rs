@@ -502,6 +502,33 @@ pub fn undo(conn: &mut Connection, slice_id: Id, version: i64, limit: i64) -> Re
     Ok(touched)
 }
 
+/// Removes rows, given with the bytes of their payload texts: the first of them up to about `bytes`, in all. Of a very long
+/// payload some pieces go, and the row at a later call. Nobody reads these rows any more.
+///
+/// # Errors
+/// What SQL reports.
+pub(super) fn erase(conn: &mut Connection, rows: Vec<(i64, i64)>, bytes: i64) -> Result<(), StoreError> {
+    if let Some((row_id, _size)) = rows.first().filter(|(_row, size)| *size > bytes)
+        && payload::remove_pieces(conn, *row_id, bytes)?
+    {
+        return Ok(());
+    }
+    let mut total = 0_i64;
+    let some: Vec<i64> = rows
+        .into_iter()
+        .enumerate()
+        .take_while(|(place, (_row, size))| {
+            total = total.saturating_add((*size).max(1));
+            *place == 0 || total <= bytes
+        })
+        .map(|(_place, (row, _size))| row)
+        .collect();
+    for batch in some.chunks(BATCH_ROWS) {
+        diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
+    }
+    Ok(())
+}
+
 /// What the list of all grains offers: there may be millions, so only what an index answers.
 pub const COLUMNS: Columns = Columns {
     filter: &[ID, SLICE_ID, GRAIN_KEY.only_with("slice_id")],

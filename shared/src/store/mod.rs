@@ -29,6 +29,7 @@ mod pool;
 pub mod receipt;
 pub mod reference;
 mod remembered;
+pub mod retention;
 mod run_lock;
 mod schema;
 pub mod session;

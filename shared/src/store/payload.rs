@@ -53,6 +53,22 @@ pub fn count_pieces(conn: &mut Connection, row_id: i64) -> Result<i64, StoreErro
     Ok(grain_chunks::table.filter(grain_chunks::grain_row.eq(row_id)).count().get_result(conn)?)
 }
 
+/// Removes the last pieces of a payload text, about `bytes`; `false` when there is none.
+///
+/// # Errors
+/// What SQL reports.
+pub(super) fn remove_pieces(conn: &mut Connection, row_id: i64, bytes: i64) -> Result<bool, StoreError> {
+    let most = bytes / length(PIECE_BYTES);
+    let last: Vec<i64> = grain_chunks::table
+        .filter(grain_chunks::grain_row.eq(row_id))
+        .order(grain_chunks::seq.desc())
+        .select(grain_chunks::seq)
+        .limit(most.max(1))
+        .load(conn)?;
+    let pieces = grain_chunks::table.filter(grain_chunks::grain_row.eq(row_id));
+    Ok(diesel::delete(pieces.filter(grain_chunks::seq.eq_any(last))).execute(conn)? > 0)
+}
+
 /// The payload text of a row.
 ///
 /// # Errors

@@ -164,6 +164,12 @@ tables! {
         source_version: Nullable<BigInt>,
         created_at: SqlTime,
     }
+    version_leases (slice_id, version) {
+        slice_id: SqlId,
+        version: BigInt,
+        since: SqlTime,
+        expires_at: SqlTime,
+    }
     slice_metadata (row_id) {
         row_id: BigInt,
         slice_id: SqlId,
@@ -334,6 +340,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     mint_replies,
     slices,
     slice_versions,
+    version_leases,
     slice_metadata,
     grains,
     grain_chunks,

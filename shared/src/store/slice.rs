@@ -4,10 +4,9 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 
 use super::count::{self, Counted};
-use super::grain::BATCH_ROWS;
 use super::list::{Column, Columns, Kind, Selection, Value, all_of, page_of};
 use super::schema::{grains, slice_tags, slice_versions, slices, subscriptions, tags};
-use super::{Connection, StoreError};
+use super::{Connection, StoreError, grain};
 use crate::wire::{Id, Timestamp};
 
 /// A row of `slices`.
@@ -462,18 +461,6 @@ pub fn purge(conn: &mut Connection, id: Id, rows: i64, bytes: i64) -> Result<boo
         diesel::delete(slices::table.find(id)).execute(conn)?;
         return Ok(true);
     }
-    let mut total = 0_i64;
-    let some: Vec<i64> = found
-        .into_iter()
-        .take_while(|(_row, size)| {
-            let is_first = total == 0;
-            total = total.saturating_add((*size).max(1));
-            is_first || total <= bytes
-        })
-        .map(|(row, _size)| row)
-        .collect();
-    for batch in some.chunks(BATCH_ROWS) {
-        diesel::delete(grains::table.filter(grains::row_id.eq_any(batch.to_vec()))).execute(conn)?;
-    }
+    grain::erase(conn, found, bytes)?;
     Ok(false)
 }

@@ -55,6 +55,15 @@ pub fn find(conn: &mut Connection, slice_id: Id, version: i64) -> Result<Option<
     Ok(slice_versions::table.find((slice_id, version)).first(conn).optional()?)
 }
 
+/// Whether a version is kept.
+///
+/// # Errors
+/// What SQL reports.
+pub fn exists(conn: &mut Connection, slice_id: Id, version: i64) -> Result<bool, StoreError> {
+    let row = slice_versions::table.find((slice_id, version));
+    Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
+}
+
 /// Corrects what the primary says of a version whose content is the same.
 ///
 /// # Errors

@@ -67,7 +67,7 @@ pub(super) fn published_version(
 ) -> Result<VersionRow, Error> {
     store::version::find(conn, slice_id, number)?
         .filter(|row| row.content_date.is_some())
-        .ok_or(Error::NotFound("Version does not exist."))
+        .ok_or(Error::NotFound("Version does not exist, or is no longer kept."))
 }
 
 /// How version `to` (the published one, if not said) differs from `from`: counts, and the first [`MAX_KEYS`] keys of

@@ -16,6 +16,7 @@ pub mod publish;
 pub mod receiver;
 pub mod recover;
 pub mod refresh;
+pub mod retention;
 mod rollback;
 pub mod session;
 pub mod setting;

@@ -1,0 +1,2 @@
+DROP INDEX slice_versions_age;
+DROP TABLE version_leases;
