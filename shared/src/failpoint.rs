@@ -18,6 +18,8 @@ pub enum Failpoint {
     FirstUseCommitted,
     /// Primary: the draft is measured, the transaction is open.
     PublishMeasured,
+    /// Primary: a piece of a file that is being published is written.
+    PublishPieceWritten,
     /// Primary: the new version is committed, nobody was told.
     PublishCommitted,
     /// Primary: a slice is out of sight, what it holds is there.
@@ -76,12 +78,13 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::MintWritten,
         Self::DeathsWritten,
         Self::MintCommitted,
         Self::FirstUseCommitted,
         Self::PublishMeasured,
+        Self::PublishPieceWritten,
         Self::PublishCommitted,
         Self::SliceRetired,
         Self::SlicePurging,

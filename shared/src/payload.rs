@@ -16,6 +16,8 @@
 //! The true length of such an `a85` text cannot be known, so it decodes to one to three extra bytes;
 //! `z85` is safe, because a gzip member carries its own end.
 
+pub mod stream;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::iter::{Enumerate, Take};

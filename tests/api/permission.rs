@@ -398,6 +398,7 @@ async fn cell(
     let query = match operation.id {
         "mintApiKey" | "mintApiKeyAtRoot" => "",
         "compareVersions" => "?from=1",
+        "publishContent" => "?source=walk.xml",
         _ if operation.method == "GET" => "?pagesize=250",
         _ => "",
     };

@@ -30,6 +30,8 @@ enum Scenario {
     Secondary(&'static [(Deed, u32)]),
     /// The primary, while it deletes a slice.
     Removal,
+    /// The primary, while it publishes a long file.
+    File,
     /// The primary, while it collects versions.
     Collection,
     /// Both, one after the other, on an older database.
@@ -47,6 +49,7 @@ fn scenario(point: Failpoint) -> Scenario {
         }
         Failpoint::DeathsWritten => Scenario::Primary(&[Publish, Rotate]),
         Failpoint::PublishMeasured | Failpoint::PublishCommitted => Scenario::Primary(&[Publish]),
+        Failpoint::PublishPieceWritten => Scenario::File,
         Failpoint::SliceRetired | Failpoint::SlicePurging => Scenario::Removal,
         Failpoint::VersionsForgotten | Failpoint::VersionsCollecting => Scenario::Collection,
         Failpoint::FeedHeaderSent => Scenario::Primary(&[Sync, FirstSync]),
@@ -115,6 +118,10 @@ async fn walk(test: &'static str, kind: Kind) {
                 round.note = format!("the primary at {point:?}");
                 a_removal_is_cut_off(&mut pair, point).await;
             }
+            Scenario::File => {
+                round.note = format!("the primary at {point:?}");
+                a_file_is_cut_off(&mut pair, point).await;
+            }
             Scenario::Collection => {
                 round.note = format!("the primary at {point:?}");
                 a_collection_is_cut_off(&mut pair, point, &mut round).await;
@@ -178,6 +185,38 @@ async fn primary_dies(pair: &mut Pair, point: Failpoint, deed: Deed, turn: u32, 
     pair.heal(healer(deed, turn));
     pair.heal("sync");
     pair.assert_equal_and_clean().await;
+}
+
+/// Nobody sees half a file, and publishing again takes the place of what is left.
+async fn a_file_is_cut_off(pair: &mut Pair, point: Failpoint) {
+    let id = Random::System.id();
+    let slice = json!({ "id": id, "name": "a file", "slice_type": "pies-file", "metadata": { "k": "v" } });
+    pair.publisher_admin.done(Method::POST, "/v1/slices", Some(&slice)).await.expect("a slice");
+    let path = format!("/v1/slices/{id}/publish?source=a.xml");
+    // Not to be compressed to less than a piece.
+    let file = json!((0..400_000).map(|_| Random::System.bytes::<4>()).collect::<Vec<_>>());
+    for round in 0..2 {
+        pair.publisher.kill();
+        pair.publisher.start_again(&[("SANDPIPER_FAILPOINT", &format!("{}@{}", point.name(), round + 1))]);
+        assert!(pair.publisher_admin.done(Method::POST, &path, Some(&file)).await.is_none());
+        pair.publisher.await_death();
+        pair.revive_publisher(&[]).await;
+        let admin = &pair.publisher_admin;
+        let shown = admin.done(Method::GET, &format!("/v1/slices/{id}"), None).await.expect("the slice");
+        assert_eq!(
+            (&shown["content_count"], &shown["metadata"]),
+            (&json!(0), &json!({ "k": "v" })),
+            "{shown}"
+        );
+        let listed = admin.done(Method::GET, &format!("/v1/grains/slice/{id}"), None).await.expect("a list");
+        assert_eq!(listed["paging"]["items_total"], 0, "{listed}");
+    }
+    // What is left has no owner any more after a minute without a sign of life.
+    observe::grow_old(&pair.stores().0).await;
+    let admin = &pair.publisher_admin;
+    let published = admin.done(Method::POST, &path, Some(&file)).await.expect("a publication");
+    assert_eq!((&published["version"], &published["content_count"]), (&json!(1), &json!(1)));
+    admin.done(Method::DELETE, &format!("/v1/slices/{id}"), None).await.expect("a removal");
 }
 
 /// What is published stays whole, and the next start removes the rest.

@@ -214,7 +214,9 @@ pub async fn assert_sound(store: &Store) {
 pub async fn grow_old(store: &Store) {
     store
         .write(|conn| -> Result<(), StoreError> {
-            for column in ["slice_versions SET created_at", "version_leases SET expires_at"] {
+            for column in
+                ["slice_versions SET created_at", "version_leases SET expires_at", "stages SET touched_at"]
+            {
                 let sql = format!("UPDATE {column} = '2026-01-01T00:00:00.000000Z'");
                 on_backend!(conn, |c| diesel::sql_query(sql).execute(c))?;
             }

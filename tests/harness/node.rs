@@ -12,7 +12,8 @@ use shared::crypto::keyring::{Purpose, fresh_jwt_secret, fresh_seal_secret, impo
 use shared::crypto::password::Policy;
 use shared::crypto::root_key::RootKey;
 use shared::node::found::{Founding, found};
-use shared::node::service::publish::{self, Published};
+use shared::node::service::publish::Published;
+use shared::node::service::publish_file;
 use shared::node::{Error, Node, Policies};
 use shared::server::serve::{Running, ServeOptions};
 use shared::server::tls;
@@ -208,7 +209,8 @@ impl TestPrimary {
     /// # Errors
     /// The service's.
     pub async fn publish_file(&self, slice: Id, source: &str, bytes: Vec<u8>) -> Result<Published, Error> {
-        publish::file(&self.node, "test", slice, source.to_owned(), bytes).await
+        let content = futures_util::stream::iter([Ok(bytes::Bytes::from(bytes))]);
+        publish_file::file(&self.node, "test", slice, source.to_owned(), content).await
     }
 
     /// Adds a grain to the draft and returns its id.

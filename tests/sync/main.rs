@@ -16,6 +16,7 @@ mod go_primary;
 mod history;
 mod isolation;
 mod outage;
+mod publish;
 mod receivers;
 mod resume;
 mod retention;

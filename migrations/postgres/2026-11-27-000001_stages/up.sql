@@ -1,15 +1,17 @@
--- A next version that is made in many transactions: by a rollback, or on a secondary by a sync, which goes on where it was cut off.
+-- A next version that is made in many transactions: by a rollback or a publication, or on
+-- a secondary by a sync, which goes on where it was cut off.
 CREATE TABLE stages (
     slice_id       UUID        NOT NULL PRIMARY KEY REFERENCES slices (id) ON DELETE CASCADE,
     run            UUID        NOT NULL,              -- whose it is; an overtaken run writes nothing more
+    purpose        TEXT COLLATE "C" NOT NULL,         -- sync, rollback or publish
     owner          TEXT COLLATE "C" NOT NULL,              -- who asked for it
     source_epoch   UUID,                           -- sync: of the version that is fetched
-    source_version BIGINT NOT NULL,               -- sync: its number at the primary; rollback: the version to come back
+    source_version BIGINT NOT NULL,               -- sync: its number at the primary; rollback: the version to come back; publish: the published one
     source_digest  BYTEA,                           -- sync: its digest
     mark           TEXT COLLATE "C",                        -- sync: how far it is, in the primary's words; NULL: it cannot go on
     unfinished_row BIGINT,                        -- sync: the grain whose payload is not whole yet
     touched_at     TIMESTAMPTZ NOT NULL               -- last sign of life
 );
-INSERT INTO stages (slice_id, run, owner, source_version, touched_at)
-    SELECT slice_id, run, owner, version, touched_at FROM rollbacks;
+INSERT INTO stages (slice_id, run, purpose, owner, source_version, touched_at)
+    SELECT slice_id, run, 'rollback', owner, version, touched_at FROM rollbacks;
 DROP TABLE rollbacks;

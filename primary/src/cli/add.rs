@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::cli::{Failure, Global, find_slice, output};
-use shared::node::service::publish;
+use shared::node::service::publish_file;
 use shared::wire::slice::SLICE_TYPES;
+use tokio_util::io::ReaderStream;
 
 use super::{OPERATOR, ROLE, folder};
 
@@ -63,12 +64,12 @@ pub async fn run(global: &Global, add: Add) -> Result<(), Failure> {
         .to_owned();
     let node = global.open(ROLE).await?.node;
     let slice = find_slice(&node, name).await?;
-    let bytes = tokio::fs::read(&add.path)
+    let file = tokio::fs::File::open(&add.path)
         .await
         .map_err(|error| Failure::failed(format!("cannot read {shown}: {error}")))?;
+    let size = file.metadata().await.map_or(0, |file| i64::try_from(file.len()).unwrap_or(i64::MAX));
     let spinner = spinner(format!("compressing and publishing {shown}"));
-    let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    let published = publish::file(&node, OPERATOR, slice.id, source, bytes).await;
+    let published = publish_file::file(&node, OPERATOR, slice.id, source, ReaderStream::new(file)).await;
     spinner.finish_and_clear();
     let published = published?;
     output::print(global.json, &published, || {

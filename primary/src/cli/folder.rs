@@ -8,11 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use shared::cli::{Failure, Global, output};
 use shared::node::Node;
-use shared::node::service::{publish, slice};
+use shared::node::service::{publish, publish_file, slice};
 use shared::store;
 use shared::store::company::name_key;
 use shared::wire::Id;
 use shared::wire::slice::CreateSlice;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::io::ReaderStream;
 
 use super::OPERATOR;
 use super::add::Add;
@@ -168,13 +170,15 @@ fn refuse_missing(candidates: &[Candidate], add: &Add) -> Result<(), Failure> {
 
 async fn publish_one(node: &Node, candidate: &Candidate) -> Result<(Id, publish::Published), Failure> {
     let target = candidate.target.as_ref().map_err(|why| Failure::failed(why.clone()))?;
-    let bytes = tokio::fs::read(&candidate.path)
-        .await
-        .map_err(|error| Failure::failed(format!("cannot be read: {error}")))?;
+    let unreadable = |error: std::io::Error| Failure::failed(format!("cannot be read: {error}"));
+    let mut file = tokio::fs::File::open(&candidate.path).await.map_err(unreadable)?;
+    let mut beginning = Vec::new();
+    (&mut file).take(slice_type::BEGINNING).read_to_end(&mut beginning).await.map_err(unreadable)?;
+    file.rewind().await.map_err(unreadable)?;
     let id = match target {
         Target::Known(id) => *id,
         Target::Missing(slice_type) => {
-            let slice_type = settle_type(slice_type.as_ref(), &bytes)?;
+            let slice_type = settle_type(slice_type.as_ref(), &beginning)?;
             let body = CreateSlice {
                 name: candidate.name.clone(),
                 slice_type,
@@ -184,7 +188,8 @@ async fn publish_one(node: &Node, candidate: &Candidate) -> Result<(Id, publish:
             slice::insert(node, body).await?.id
         }
     };
-    Ok((id, publish::file(node, OPERATOR, id, candidate.file.clone(), bytes).await?))
+    let content = ReaderStream::new(file);
+    Ok((id, publish_file::file(node, OPERATOR, id, candidate.file.clone(), content).await?))
 }
 
 /// A guess that the content speaks against is none.

@@ -22,9 +22,12 @@ pub fn of_name(file_name: &str) -> Option<&'static str> {
     }
 }
 
+/// So many bytes are looked at.
+pub const BEGINNING: u64 = 4_096;
+
 /// The type that the root element of an XML file says, as far as its beginning shows it.
-pub fn of_content(bytes: &[u8]) -> Option<&'static str> {
-    let beginning = String::from_utf8_lossy(bytes.get(..4096).unwrap_or(bytes));
+pub fn of_content(beginning: &[u8]) -> Option<&'static str> {
+    let beginning = String::from_utf8_lossy(beginning);
     let mut rest: &str = &beginning;
     loop {
         let (_before, after) = rest.split_once('<')?;

@@ -190,7 +190,8 @@ impl Stage {
         let row = StageRow {
             slice_id: self.slice_id,
             run: self.secondary.node.random.id(),
-            owner: "sync".to_owned(),
+            purpose: "sync".to_owned(),
+            owner: String::new(),
             source_epoch: Some(source.epoch),
             source_version: source.version,
             source_digest: data_encoding::HEXLOWER.decode(source.digest.as_bytes()).ok(),

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod body_stream;
 pub mod contract;
 pub mod error;
 pub mod found;

@@ -198,6 +198,27 @@ pub fn insert_unfinished(
         .first(conn)?)
 }
 
+/// All pieces are there, of a text whose length nobody knew before.
+///
+/// # Errors
+/// What SQL reports.
+pub fn complete(
+    conn: &mut Connection,
+    row_id: i64,
+    payload_len: i64,
+    payload_bytes: i64,
+    digest: &[u8],
+) -> Result<(), StoreError> {
+    diesel::update(grains::table.find(row_id))
+        .set((
+            grains::payload_len.eq(payload_len),
+            grains::payload_bytes.eq(payload_bytes),
+            grains::digest.eq(digest),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// All pieces are there: the text has so many characters.
 ///
 /// # Errors
@@ -288,6 +309,24 @@ pub fn kept(conn: &mut Connection, id: Id) -> Result<Vec<GrainRow>, StoreError> 
         .load(conn)?;
     rows.extend(removed);
     Ok(rows)
+}
+
+/// The live rows with these keys.
+///
+/// # Errors
+/// What SQL reports.
+pub fn live_by_keys(conn: &mut Connection, slice_id: Id, keys: &[&str]) -> Result<Vec<GrainRow>, StoreError> {
+    let mut found = Vec::with_capacity(keys.len());
+    for batch in keys.chunks(BATCH_ROWS) {
+        let batch: Vec<&str> = batch.to_vec();
+        found.extend(on_backend!(conn, |c| grains::table
+            .filter(grains::slice_id.eq(slice_id))
+            .filter(grains::removed_in.is_null())
+            .filter(grains::grain_key.eq_any(batch))
+            .select(COLUMNS_OF_ROW)
+            .load::<GrainRow>(c))?);
+    }
+    Ok(found)
 }
 
 /// Rows of a version in id order, behind `after`; see [`payload::of_rows`].
@@ -435,15 +474,21 @@ pub fn removed_between(
 pub fn remove(conn: &mut Connection, slice_id: Id, version: i64, ids: &[Id]) -> Result<usize, StoreError> {
     let mut removed = 0;
     for batch in ids.chunks(BATCH_ROWS) {
-        let live = || {
-            grains::table
-                .filter(grains::slice_id.eq(slice_id))
-                .filter(grains::removed_in.is_null())
-                .filter(grains::id.eq_any(batch.to_vec()))
-        };
+        // `removed_in + 0` keeps planners off the index of live keys, which would read all of the slice.
+        let live: Vec<(i64, i64)> = grains::table
+            .filter(grains::slice_id.eq(slice_id))
+            .filter(grains::id.eq_any(batch.to_vec()))
+            .filter((grains::removed_in + 0_i64).is_null())
+            .select((grains::row_id, grains::added_in))
+            .load(conn)?;
         // Added and removed within one draft: it never was.
-        removed += diesel::delete(live().filter(grains::added_in.eq(version))).execute(conn)?;
-        removed += diesel::update(live()).set(grains::removed_in.eq(version)).execute(conn)?;
+        let (new, old): (Vec<_>, Vec<_>) =
+            live.into_iter().partition(|(_row, added_in)| *added_in == version);
+        let rows = |of: Vec<(i64, i64)>| of.into_iter().map(|(row, _added_in)| row).collect::<Vec<i64>>();
+        removed += diesel::delete(grains::table.filter(grains::row_id.eq_any(rows(new)))).execute(conn)?;
+        removed += diesel::update(grains::table.filter(grains::row_id.eq_any(rows(old))))
+            .set(grains::removed_in.eq(version))
+            .execute(conn)?;
     }
     change_draft(conn, slice_id, -length(removed))?;
     Ok(removed)

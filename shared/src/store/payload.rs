@@ -45,6 +45,17 @@ pub fn piece(conn: &mut Connection, row_id: i64, seq: i64) -> Result<Option<Vec<
     Ok(grain_chunks::table.find((row_id, seq)).select(grain_chunks::data).first(conn).optional()?)
 }
 
+/// A part of a row's payload text: the whole, if it stands in its row, or a piece. `None` behind the last.
+///
+/// # Errors
+/// What SQL reports.
+pub fn part(conn: &mut Connection, row: &GrainRow, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    if usize::try_from(row.payload_bytes).is_ok_and(|bytes| bytes > INLINE_BYTES) {
+        return piece(conn, row.row_id, seq);
+    }
+    if seq == 0 { Ok(Some(of_row(conn, row)?.into_bytes())) } else { Ok(None) }
+}
+
 /// How many pieces are there.
 ///
 /// # Errors

@@ -251,6 +251,7 @@ tables! {
     stages (slice_id) {
         slice_id: SqlId,
         run: SqlId,
+        purpose: Text,
         owner: Text,
         source_epoch: Nullable<SqlId>,
         source_version: BigInt,

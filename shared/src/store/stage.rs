@@ -1,4 +1,4 @@
-//! Stages: a next version of a slice that is made in many transactions, by a sync or by a rollback. While a row stands here,
+//! Stages: a next version of a slice that is made in many transactions, by a sync, a rollback or a publication. While a row stands here,
 //! what the tables hold behind the current version belongs to it.
 
 use diesel::prelude::*;
@@ -15,11 +15,14 @@ pub struct StageRow {
     pub slice_id: Id,
     /// New for each attempt.
     pub run: Id,
+    /// `sync`, `rollback` or `publish`.
+    pub purpose: String,
     /// Who asked for it.
     pub owner: String,
     /// A sync: epoch of the version that is fetched.
     pub source_epoch: Option<Id>,
-    /// A sync: number of that version at the primary. A rollback: the version that comes back.
+    /// A sync: number of that version at the primary. A rollback: the version that comes back. A publication: the
+    /// published one.
     pub source_version: i64,
     /// A sync: digest of that version.
     pub source_digest: Option<Vec<u8>>,

@@ -15,6 +15,7 @@ pub mod network;
 pub mod page;
 pub mod password;
 pub mod patch;
+pub mod publication;
 pub mod receiver;
 pub mod server;
 pub mod session;

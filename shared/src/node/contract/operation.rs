@@ -175,6 +175,17 @@ impl Operation {
         self
     }
 
+    /// Takes bytes of any kind.
+    pub(super) fn takes_bytes(mut self, example: &str) -> Self {
+        let schema = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .build();
+        let kind = "application/octet-stream";
+        self.request = Some(Body { kind, schema: schema.into(), example: Some(example.into()) });
+        self
+    }
+
     /// Takes a JSON body, or none.
     pub(super) fn takes_optional<T: ToSchema>(self, example: Value) -> Self {
         let mut this = self.takes::<T>(example);
@@ -241,6 +252,15 @@ impl Operation {
         let values = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
             .enum_values(Some(["yes", "no"]))
+            .build();
+        self.parameter(name, about, values.into(), None)
+    }
+
+    /// A parameter that is one of these.
+    pub(super) fn one_of(self, name: &'static str, about: &str, values: &[&'static str]) -> Self {
+        let values = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .enum_values(Some(values.to_vec()))
             .build();
         self.parameter(name, about, values.into(), None)
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::operation::{Empty, Operation, Resource};
 use crate::node::permission::Action;
 use crate::node::service;
-use crate::node::service::publish::Published;
+use crate::node::service::publish::{Publication, Published};
 use crate::wire::activity::{Activity, CreateActivity};
 use crate::wire::grain::{CreateGrain, Grain};
 use crate::wire::history::{Comparison, Rollback, Version};
@@ -161,6 +161,29 @@ fn history() -> Vec<Operation> {
             .required()
             .number("to", "Number of the version to compare to: the published one if it is not said.", 0)
             .answers::<Comparison>(),
+        SLICES
+            .may(
+                Action::PublishSlice,
+                "publishContent",
+                (Method::POST, "/v1/slices/{slice_id}/publish"),
+                "Publish a file or a set of changes",
+            )
+            .about(
+                "The body is read while it arrives and becomes the next version in one step, or changes nothing. A body of any type is a \
+                 file: the whole content of the slice, one grain `level-1`, called `source`. A body of type `application/x-ndjson` is a \
+                 set of changes, a line each, applied in their order: `{\"put\": {\"grain_key\", \"source\", \"encoding\", \
+                 \"payload\"}}`, `{\"delete\": \"grain_key\"}`, `{\"metadata\": {…}}`. What is there already, to the byte, is \
+                 not changed. 409 while there are unpublished changes, or somebody else has locked the slice.",
+            )
+            .text("source", "A file: its name.", "catalog.xml")
+            .one_of(
+                "mode",
+                "A set of changes: `change` (default) keeps what it does not name, `replace` removes that.",
+                &["change", "replace"],
+            )
+            .takes_bytes("<ACES version=\"4.2\"/>")
+            .answers::<Publication>()
+            .refuses(&[409]),
         SLICES
             .may(
                 Action::PublishSlice,

@@ -10,6 +10,7 @@ mod keyring;
 mod login;
 mod openapi;
 mod password;
+mod publish;
 mod receiver;
 mod session;
 mod setting;
@@ -73,6 +74,7 @@ pub fn shared() -> Routes {
         .on("listReceivers", receiver::list)
         .on("listVersions", history::versions)
         .on("compareVersions", history::compare)
+        .on("publishContent", publish::publish)
         .on("rollbackSlice", history::rollback)
         .on("listGrains", grain::list)
         .on("createGrain", grain::create)

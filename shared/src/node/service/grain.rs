@@ -170,7 +170,7 @@ pub async fn view(node: &Node, who: &Principal, id: Id) -> Result<Grain, Error> 
                     Err(Error::NoAccessToSlice) => continue,
                     other => other?,
                 }
-                if row.added_in > shown_version(&who, &view.0) {
+                if row.added_in > shown_version(conn, &who, &view.0)? {
                     continue;
                 }
                 let payload = store::payload::of_row(conn, &row)?;
@@ -202,7 +202,7 @@ pub async fn view_by_key(
     node.store
         .read(move |conn| {
             let Some(slice) = store::slice::find(conn, slice_id)? else { return Ok(Grain::default()) };
-            let shown = shown_version(&who, &slice);
+            let shown = shown_version(conn, &who, &slice)?;
             let Some(row) = store::grain::find_by_key(conn, slice_id, shown, &key.to_lowercase())? else {
                 return Ok(Grain::default());
             };
@@ -227,11 +227,12 @@ pub async fn list(
     node.store
         .read(move |conn| {
             let wanted = Wanted::of(&list.selection);
-            let mut shown: Vec<Shown> = store::slice::sizes(conn, scope.company())?
-                .into_iter()
-                .filter(|(row, _count)| wanted.slice.is_none_or(|id| id == row.id))
-                .map(|(row, published)| Shown::of(&who, &row, published))
-                .collect();
+            let mut shown = Vec::new();
+            for (row, published) in store::slice::sizes(conn, scope.company())? {
+                if wanted.slice.is_none_or(|id| id == row.id) {
+                    shown.push(Shown::of(conn, &who, &row, published)?);
+                }
+            }
             if list.selection.order.first().is_some_and(|first| first.descending) {
                 shown.reverse();
             }
@@ -257,7 +258,7 @@ pub async fn list_by_slice(
         .read(move |conn| {
             scope.admits_slice(conn, slice_id)?;
             let (row, published) = store::slice::view(conn, slice_id)?.ok_or(super::slice::MISSING)?;
-            let shown = [Shown::of(&who, &row, published.grain_count)];
+            let shown = [Shown::of(conn, &who, &row, published.grain_count)?];
             page(conn, &shown, &Wanted::of(&list.selection), &list, with_payload)
         })
         .await
@@ -271,11 +272,16 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(who: &Principal, row: &SliceRow, published: i64) -> Self {
-        let version = shown_version(who, row);
+    fn of(
+        conn: &mut Connection,
+        who: &Principal,
+        row: &SliceRow,
+        published: i64,
+    ) -> Result<Self, StoreError> {
+        let version = shown_version(conn, who, row)?;
         let is_draft = version > row.current_version;
         let count = if is_draft { published.saturating_add(row.draft_change) } else { published };
-        Self { id: row.id, version, count }
+        Ok(Self { id: row.id, version, count })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::wire::Id;
 use crate::wire::history::{Change, Comparison, GrainChange, Keys, MAX_KEYS, MetadataChange, Version};
 use crate::wire::page::Page;
 
-pub use super::rollback::{refuse_while_rolling_back, rollback, rollback_as};
+pub use super::rollback::{rollback, rollback_as};
 
 pub use crate::store::version::COLUMNS;
 

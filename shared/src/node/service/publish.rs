@@ -1,20 +1,21 @@
 //! Publishing: a draft becomes the next version in one transaction, so readers see the old one or the new one.
 
-use sha2::{Digest as _, Sha256};
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::Stream;
 
 use super::version::{content_hashes, measure};
-use crate::clock::Random;
-use crate::crypto::set_hash::grain_digest;
+use super::{publish_changes, publish_file};
 use crate::failpoint::{Failpoint, reach};
+use crate::node::body::no_nul;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
-use crate::payload::Encoding;
-use crate::store::grain::{GrainRow, NewGrain};
 use crate::store::slice::SliceRow;
 use crate::store::version::VersionRow;
 use crate::store::{self, Connection};
-use crate::wire::grain::LEVEL_1;
-use crate::wire::server::ServerRole;
+use crate::wire::publication::{ChangeCounts, NDJSON, PublishQuery};
 use crate::wire::{Id, Timestamp};
 
 /// What publishing did.
@@ -32,6 +33,47 @@ pub struct Published {
     pub content_count: i64,
     /// SHA-1 over ids and metadata, in hex.
     pub content_hash: String,
+}
+
+/// What `publish` answers.
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Publication {
+    /// The published version.
+    #[serde(flatten)]
+    pub published: Published,
+    /// Of a set of changes: what it came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangeCounts>,
+}
+
+/// `POST /v1/slices/:id/publish`: publishes a file or a set of changes, in one step for everybody who reads.
+///
+/// # Errors
+/// [`Error::BadRequest`], [`Error::Forbidden`], [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`],
+/// [`Error::Conflict`] while a draft is open.
+pub async fn publish(
+    node: Arc<Node>,
+    who: Principal,
+    id: Id,
+    query: PublishQuery,
+    is_changes: bool,
+    content: impl Stream<Item = io::Result<Bytes>> + Send + Unpin,
+) -> Result<Publication, Error> {
+    node.permit(&who, Action::PublishSlice)?;
+    let by = who.username;
+    if is_changes {
+        let (published, counts) = publish_changes::changes(&node, &by, id, query.mode, content).await?;
+        return Ok(Publication { published, changes: Some(counts) });
+    }
+    let source = query.source.filter(|source| !source.trim().is_empty());
+    let source = source.ok_or_else(|| {
+        Error::BadRequest(format!(
+            "what is the file called? Add ?source=NAME; a set of changes has Content-Type: {NDJSON}"
+        ))
+    })?;
+    no_nul("source", &source)?;
+    let published = publish_file::file(&node, &by, id, source, content).await?;
+    Ok(Publication { published, changes: None })
 }
 
 /// `POST /v1/slices/refresh/:id`: publishes the draft.
@@ -52,32 +94,28 @@ pub async fn refresh(node: &Node, who: &Principal, id: Id) -> Result<Published, 
     Ok(published)
 }
 
-/// Makes the draft the published version, unless it changes nothing.
-fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result<Published, Error> {
-    let base = store::version::find(conn, slice.id, slice.current_version)?.ok_or_else(|| {
-        Error::Internal(format!("slice {} has no version {}", slice.id, slice.current_version))
-    })?;
-    let measured = measure(conn, &base)?;
-    let published = |version: i64, changed: bool, count: i64, hash: String| Published {
-        slice_id: slice.id,
-        slice_name: slice.name.clone(),
-        version,
-        changed,
-        content_count: count,
-        content_hash: hash,
-    };
+/// The row of the version that the draft would be; `None` if it changes nothing.
+///
+/// # Errors
+/// What the store reports.
+pub(super) fn next_version(
+    conn: &mut Connection,
+    base: &VersionRow,
+    now: Timestamp,
+) -> Result<Option<VersionRow>, Error> {
+    let measured = measure(conn, base)?;
     if !measured.changed && base.content_date.is_some() {
-        return Ok(published(base.version, false, base.grain_count, base.content_hash));
+        return Ok(None);
     }
     reach(Failpoint::PublishMeasured);
     let version = base.version + 1;
-    let (ids_hash, content_hash) = content_hashes(conn, slice.id, version)?;
-    let row = VersionRow {
-        slice_id: slice.id,
+    let (ids_hash, content_hash) = content_hashes(conn, base.slice_id, version)?;
+    Ok(Some(VersionRow {
+        slice_id: base.slice_id,
         version,
         grain_count: measured.grain_count,
         payload_bytes: measured.payload_bytes,
-        content_hash: content_hash.clone(),
+        content_hash,
         ids_hash,
         digest: measured.set_hash.digest().to_vec(),
         set_hash: measured.set_hash.to_bytes(),
@@ -85,109 +123,47 @@ fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result
         source_epoch: None,
         source_version: None,
         created_at: now,
+    }))
+}
+
+/// Makes the draft the published version, unless it changes nothing.
+fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result<Published, Error> {
+    let base = store::version::find(conn, slice.id, slice.current_version)?.ok_or_else(|| {
+        Error::Internal(format!("slice {} has no version {}", slice.id, slice.current_version))
+    })?;
+    let Some(row) = next_version(conn, &base, now)? else {
+        return Ok(Published::of(slice, &base, false));
     };
     store::version::insert(conn, &row)?;
-    if !store::slice::switch(conn, slice.id, base.version, version, now)? {
+    if !store::slice::switch(conn, slice.id, base.version, row.version, now)? {
         return Err(Error::Conflict("the slice was published meanwhile: try again".to_owned()));
     }
-    Ok(published(version, true, measured.grain_count, content_hash))
+    Ok(Published::of(slice, &row, true))
 }
 
-/// Publishes a file as the slice's whole content: one `level-1` grain, encoded z64, in one step. The same bytes under
-/// the same name change nothing.
+impl Published {
+    /// What is answered when `row` is the published version.
+    pub(super) fn of(slice: &SliceRow, row: &VersionRow, changed: bool) -> Self {
+        Self {
+            slice_id: slice.id,
+            slice_name: slice.name.clone(),
+            version: row.version,
+            changed,
+            content_count: row.grain_count,
+            content_hash: row.content_hash.clone(),
+        }
+    }
+}
+
+/// Refuses a run that needs an empty draft.
 ///
 /// # Errors
-/// [`Error::WrongServerRole`], [`Error::NotFound`], [`Error::Locked`], [`Error::Conflict`] while a draft is open.
-pub async fn file(
-    node: &Node,
-    by: &str,
-    slice_id: Id,
-    source: String,
-    bytes: Vec<u8>,
-) -> Result<Published, Error> {
-    node.require_role(ServerRole::Primary)?;
-    let (random, now, by) = (node.random.clone(), node.clock.now(), by.to_owned());
-    let content = Sha256::digest(&bytes);
-    // Compressing a large file takes seconds: not inside the transaction.
-    let payload = tokio::task::spawn_blocking(move || Encoding::Z64.encode(&bytes))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))?
-        .map_err(|error| Error::BadRequest(error.to_string()))?;
-    super::grain::require_fits(&payload)?;
-    node.store
-        .write(move |conn| {
-            let slice = super::slice::editable(conn, slice_id, &by, now)?;
-            refuse_open_draft(conn, &slice)?;
-            let draft = slice.current_version + 1;
-            if let Some(only) = only_file(conn, &slice)?
-                && only.source == source
-                && same_content(conn, &only, &content)?
-            {
-                return seal_draft(conn, &slice, now);
-            }
-            remove_all(conn, &slice, draft)?;
-            let new = level_1(&slice, source, payload, draft, &random, now);
-            store::grain::insert(conn, &[new])?;
-            seal_draft(conn, &slice, now)
-        })
-        .await
-}
-
-/// The slice's one grain, if it is a whole file.
-fn only_file(conn: &mut Connection, slice: &SliceRow) -> Result<Option<GrainRow>, Error> {
-    let mut first = store::grain::page(conn, slice.id, slice.current_version, None, 2)?;
-    let only = if first.len() == 1 { first.pop() } else { None };
-    Ok(only.filter(|row| row.grain_key == LEVEL_1))
-}
-
-/// Empties the draft. (Before the first publication it may hold grains of its own.)
-fn remove_all(conn: &mut Connection, slice: &SliceRow, draft: i64) -> Result<(), Error> {
-    let mut after = None;
-    loop {
-        let page = store::grain::index_page(conn, slice.id, draft, after, 5_000)?;
-        let Some((last, _digest)) = page.last() else { return Ok(()) };
-        after = Some(*last);
-        let gone: Vec<Id> = page.into_iter().map(|(id, _digest)| id).collect();
-        store::grain::remove(conn, slice.id, draft, &gone)?;
-    }
-}
-
-fn level_1(
-    slice: &SliceRow,
-    source: String,
-    payload: String,
-    draft: i64,
-    random: &Random,
-    now: Timestamp,
-) -> NewGrain {
-    let id = random.id();
-    let encoding = Encoding::Z64.as_str();
-    NewGrain {
-        slice_id: slice.id,
-        id,
-        grain_key: LEVEL_1.to_owned(),
-        digest: grain_digest(id, LEVEL_1, encoding, &source, &payload).to_vec(),
-        source,
-        encoding: encoding.to_owned(),
-        payload,
-        added_in: draft,
-        created_at: now,
-    }
-}
-
-/// Compares decoded bytes: another compressor's text of the same file is the same file.
-fn same_content(conn: &mut Connection, row: &GrainRow, content: &[u8]) -> Result<bool, Error> {
-    let Ok(encoding) = row.encoding.parse::<Encoding>() else { return Ok(false) };
-    let text = store::payload::of_row(conn, row)?;
-    let limit = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_mul(2000);
-    Ok(encoding.decode(&text, limit).is_ok_and(|bytes| Sha256::digest(&bytes).as_slice() == content))
-}
-
+/// [`Error::Conflict`]; what the store reports.
 pub(super) fn refuse_open_draft(conn: &mut Connection, slice: &SliceRow) -> Result<(), Error> {
     let base = store::version::find(conn, slice.id, slice.current_version)?;
     let open = match &base {
         // Metadata given at create waits for the first publication: not an edit in progress.
-        Some(base) if base.content_date.is_none() => false,
+        Some(base) if base.content_date.is_none() => measure(conn, base)?.grain_count > 0,
         Some(base) => measure(conn, base)?.changed,
         None => false,
     };

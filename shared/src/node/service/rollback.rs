@@ -1,32 +1,24 @@
-//! Publishing an earlier version anew. Its grains come back into the draft in many small transactions (design D7), and
-//! then the draft is sealed as the next version. While that lasts the draft belongs to it: a row says so, everybody else
-//! is refused, and whoever finds the row of a run that died undoes what it left.
+//! Publishing an earlier version anew: its grains come back into the draft, which is held meanwhile.
 
 use std::sync::Arc;
 
-use chrono::Duration;
-
+use super::held_draft::{HeldDraft, Purpose};
 use super::history::{OneSided, published_version};
-use super::publish::{Published, refuse_open_draft};
+use super::publish::Published;
 use super::version::measure;
 use crate::node::permission::Action;
 use crate::node::{Error, Node, Principal};
+use crate::store;
 use crate::store::grain::GrainRow;
-use crate::store::stage::StageRow;
 use crate::store::version::VersionRow;
-use crate::store::{self, Connection};
+use crate::wire::Id;
 use crate::wire::history::Rollback;
 use crate::wire::server::ServerRole;
-use crate::wire::{Id, Timestamp};
 
-/// Without a sign of life for this long it was cut off. (A batch takes a fraction of a second.)
-const LIFE: Duration = Duration::minutes(1);
 /// Rows written in one transaction.
 const BATCH_ROWS: i64 = 500;
 /// Payload copied in one transaction, unless a single grain is larger.
 const BATCH_BYTES: i64 = 1024 * 1024;
-/// Rows undone in one transaction.
-const UNDO_ROWS: i64 = 2_000;
 
 /// `POST /v1/slices/:id/rollback`: publishes a version's content anew. It goes on if the caller hangs up.
 ///
@@ -54,182 +46,94 @@ pub async fn rollback(
 /// [`Error::Conflict`] while a draft is open, and for a grain that lives in another slice now.
 pub async fn rollback_as(node: &Node, by: &str, slice_id: Id, version: i64) -> Result<Published, Error> {
     node.require_role(ServerRole::Primary)?;
-    let run = Run::begin(node, by, slice_id, version).await?;
+    let draft = HeldDraft::take(node, by, slice_id, Purpose::Rollback(version)).await?;
+    let target = node.store.read(move |conn| published_version(conn, slice_id, version)).await?;
+    let run = Run { draft, target };
     let result = run.fill_and_seal().await;
     if result.is_err()
-        && let Err(error) = run.undo_and_end().await
+        && let Err(error) = run.draft.give_back().await
     {
-        // Its row stands there still: the next rollback does it.
+        // Its row stands there still: the next run does it.
         tracing::warn!(slice = %slice_id, %error, "undoing a rollback failed");
     }
     result
 }
 
-/// Refuses an edit of a draft that a rollback fills, or filled when it was cut off.
-///
-/// # Errors
-/// [`Error::Locked`], [`Error::Conflict`].
-pub fn refuse_while_rolling_back(conn: &mut Connection, slice_id: Id, now: Timestamp) -> Result<(), Error> {
-    match store::stage::find(conn, slice_id)? {
-        None => Ok(()),
-        Some(row) if is_alive(&row, now) => Err(under_way(&row)),
-        Some(row) => Err(Error::Conflict(format!(
-            "a rollback of this slice to version {} was cut off: run it again, or a rollback to the published version \
-             to undo it",
-            row.source_version
-        ))),
-    }
-}
-
-fn is_alive(row: &StageRow, now: Timestamp) -> bool {
-    now < row.touched_at.plus(LIFE)
-}
-
-fn under_way(row: &StageRow) -> Error {
-    Error::Locked { owner: format!("a rollback by {}", row.owner), until: row.touched_at.plus(LIFE) }
-}
-
 /// One rollback under way.
 struct Run<'a> {
-    node: &'a Node,
-    slice_id: Id,
-    slice_name: String,
-    /// Tells it from a later one that took over.
-    id: Id,
+    draft: HeldDraft<'a>,
     /// The version to come back.
     target: VersionRow,
-    /// The published one, until the end.
-    base: VersionRow,
 }
 
-impl<'a> Run<'a> {
-    /// Takes the draft, which must be empty, or left by a rollback that was cut off.
-    async fn begin(node: &'a Node, by: &str, slice_id: Id, version: i64) -> Result<Self, Error> {
-        let (id, now, by) = (node.random.id(), node.clock.now(), by.to_owned());
-        let (slice, target, base, left) = node
-            .store
-            .write(move |conn| {
-                if store::slice::find_for_update(conn, slice_id)?.is_none() {
-                    return Err(super::slice::MISSING);
-                }
-                let target = published_version(conn, slice_id, version)?;
-                let left = store::stage::find(conn, slice_id)?;
-                if let Some(row) = left.as_ref().filter(|row| is_alive(row, now)) {
-                    return Err(under_way(row));
-                }
-                if let Some(row) = &left {
-                    store::stage::end(conn, slice_id, row.run)?;
-                }
-                let slice = super::slice::editable(conn, slice_id, &by, now)?;
-                if left.is_none() {
-                    refuse_open_draft(conn, &slice)?;
-                }
-                let base = published_version(conn, slice_id, slice.current_version)?;
-                let row = StageRow {
-                    slice_id,
-                    run: id,
-                    owner: by,
-                    source_epoch: None,
-                    source_version: version,
-                    source_digest: None,
-                    mark: None,
-                    unfinished_row: None,
-                    touched_at: now,
-                };
-                store::stage::begin(conn, &row)?;
-                Ok((slice, target, base, left.is_some()))
-            })
-            .await?;
-        let run = Self { node, slice_id, slice_name: slice.name, id, target, base };
-        if left {
-            run.undo().await?;
-        }
-        Ok(run)
-    }
-
-    /// The version being made.
-    fn draft(&self) -> i64 {
-        self.base.version + 1
-    }
-
-    /// A write that only the newest run of this slice can do, and its sign of life.
-    async fn write<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (slice_id, id, now) = (self.slice_id, self.id, self.node.clock.now());
-        self.node
-            .store
-            .write(move |conn| {
-                if !store::stage::touch(conn, slice_id, id, now)? {
-                    return Err(Error::Conflict("another rollback of this slice took over".to_owned()));
-                }
-                change(conn)
-            })
-            .await
-    }
-
+impl Run<'_> {
     async fn fill_and_seal(&self) -> Result<Published, Error> {
         // Equal digests mean equal content, payloads included.
-        if self.target.digest == self.base.digest {
-            let (slice_id, id) = (self.slice_id, self.id);
-            self.write(move |conn| Ok(store::stage::end(conn, slice_id, id)?)).await?;
-            return Ok(self.published(self.base.version, false));
+        if self.target.digest == self.draft.base.digest {
+            self.draft.give_back().await?;
+            return Ok(self.draft.published(&self.draft.base, false));
         }
         // Removals first: what comes back may have their keys.
         self.remove_newer().await?;
         self.bring_back().await?;
-        let (slice_id, draft, from) = (self.slice_id, self.draft(), self.target.version);
-        self.write(move |conn| {
-            let pairs = store::metadata::at(conn, slice_id, from)?;
-            Ok(store::metadata::replace(conn, slice_id, draft, &pairs)?)
-        })
-        .await?;
+        let (slice_id, draft, from) = (self.draft.slice.id, self.draft.version(), self.target.version);
+        self.draft
+            .write(move |conn| {
+                let pairs = store::metadata::at(conn, slice_id, from)?;
+                Ok(store::metadata::replace(conn, slice_id, draft, &pairs)?)
+            })
+            .await?;
         self.verify().await?;
-        self.seal().await?;
-        Ok(self.published(draft, true))
+        let now = self.draft.node.clock.now();
+        // The same ids and metadata have the same hashes: nothing needs to be computed anew.
+        let row =
+            VersionRow { version: draft, content_date: Some(now), created_at: now, ..self.target.clone() };
+        self.draft.seal(row.clone()).await?;
+        Ok(self.draft.published(&row, true))
     }
 
     /// Marks what the wanted version did not have.
     async fn remove_newer(&self) -> Result<(), Error> {
-        let (slice_id, draft) = (self.slice_id, self.draft());
-        let mut newer = OneSided::of(slice_id, self.target.version, self.base.version).by(BATCH_ROWS);
-        while let Some(rows) = newer.page(self.node).await? {
+        let (slice_id, draft) = (self.draft.slice.id, self.draft.version());
+        let mut newer = OneSided::of(slice_id, self.target.version, self.draft.base.version).by(BATCH_ROWS);
+        while let Some(rows) = newer.page(self.draft.node).await? {
             let rows = self.missing(rows, self.target.version).await?;
             let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
-            self.write(move |conn| Ok(store::grain::remove(conn, slice_id, draft, &ids)?)).await?;
+            self.draft.write(move |conn| Ok(store::grain::remove(conn, slice_id, draft, &ids)?)).await?;
         }
         Ok(())
     }
 
     /// Adds what was removed since.
     async fn bring_back(&self) -> Result<(), Error> {
-        let (slice_id, draft) = (self.slice_id, self.draft());
-        let mut older = OneSided::of(slice_id, self.base.version, self.target.version).by(BATCH_ROWS);
-        while let Some(mut rows) = older.page(self.node).await? {
+        let (slice_id, draft) = (self.draft.slice.id, self.draft.version());
+        let mut older = OneSided::of(slice_id, self.draft.base.version, self.target.version).by(BATCH_ROWS);
+        while let Some(mut rows) = older.page(self.draft.node).await? {
             rows.truncate(one_batch(&rows));
             if let Some(last) = rows.last() {
                 older.go_on_after(last);
             }
-            let rows = self.missing(rows, self.base.version).await?;
-            self.write(move |conn| {
-                let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
-                if let Some(id) = store::history::live_elsewhere(conn, slice_id, &ids)? {
-                    return Err(Error::Conflict(format!(
-                        "grain {id} is in another slice now: remove it there first"
-                    )));
-                }
-                Ok(store::history::bring_back(conn, draft, &rows)?)
-            })
-            .await?;
+            let rows = self.missing(rows, self.draft.base.version).await?;
+            self.draft
+                .write(move |conn| {
+                    let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
+                    if let Some(id) = store::history::live_elsewhere(conn, slice_id, &ids)? {
+                        return Err(Error::Conflict(format!(
+                            "grain {id} is in another slice now: remove it there first"
+                        )));
+                    }
+                    Ok(store::history::bring_back(conn, draft, &rows)?)
+                })
+                .await?;
         }
         Ok(())
     }
 
     /// The rows whose very grain a version lacks. (A grain that was removed and came back has two rows.)
     async fn missing(&self, rows: Vec<GrainRow>, version: i64) -> Result<Vec<GrainRow>, Error> {
-        let slice_id = self.slice_id;
+        let slice_id = self.draft.slice.id;
         Ok(self
+            .draft
             .node
             .store
             .read(move |conn| -> Result<_, store::StoreError> {
@@ -246,8 +150,9 @@ impl<'a> Run<'a> {
 
     /// The draft must amount to the wanted version, to the byte.
     async fn verify(&self) -> Result<(), Error> {
-        let (base, target) = (self.base.clone(), self.target.clone());
-        self.node
+        let (base, target) = (self.draft.base.clone(), self.target.clone());
+        self.draft
+            .node
             .store
             .read(move |conn| {
                 let measured = measure(conn, &base)?;
@@ -264,51 +169,6 @@ impl<'a> Run<'a> {
                 }
             })
             .await
-    }
-
-    /// The same ids and metadata have the same hashes: nothing needs to be computed anew.
-    async fn seal(&self) -> Result<(), Error> {
-        let (slice_id, id, from, draft) = (self.slice_id, self.id, self.base.version, self.draft());
-        let now = self.node.clock.now();
-        let row =
-            VersionRow { version: draft, content_date: Some(now), created_at: now, ..self.target.clone() };
-        self.write(move |conn| {
-            store::version::insert(conn, &row)?;
-            if !store::slice::switch(conn, slice_id, from, draft, now)? {
-                return Err(Error::Conflict("the slice was published meanwhile: try again".to_owned()));
-            }
-            Ok(store::stage::end(conn, slice_id, id)?)
-        })
-        .await
-    }
-
-    async fn undo_and_end(&self) -> Result<(), Error> {
-        self.undo().await?;
-        let (slice_id, id) = (self.slice_id, self.id);
-        self.write(move |conn| Ok(store::stage::end(conn, slice_id, id)?)).await
-    }
-
-    async fn undo(&self) -> Result<(), Error> {
-        let (slice_id, draft) = (self.slice_id, self.draft());
-        loop {
-            let touched =
-                self.write(move |conn| Ok(store::grain::undo(conn, slice_id, draft, UNDO_ROWS)?)).await?;
-            if touched == 0 {
-                break;
-            }
-        }
-        self.write(move |conn| Ok(store::metadata::undo(conn, slice_id, draft)?)).await
-    }
-
-    fn published(&self, version: i64, changed: bool) -> Published {
-        Published {
-            slice_id: self.slice_id,
-            slice_name: self.slice_name.clone(),
-            version,
-            changed,
-            content_count: self.target.grain_count,
-            content_hash: self.target.content_hash.clone(),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::Duration;
 
+use super::held_draft::{is_held, refuse_while_held};
 use super::version;
 use crate::node::body::{Rules, indexable, no_nul};
 use crate::node::permission::{Action, Scope};
@@ -146,7 +147,7 @@ pub(super) fn embed(
     view: SliceView,
     now: Timestamp,
 ) -> Result<Slice, Error> {
-    let (id, shown) = (view.0.id, shown_version(who, &view.0));
+    let (id, shown) = (view.0.id, shown_version(conn, who, &view.0)?);
     let mut slice = to_wire(view, now);
     slice.metadata = metadata(conn, id, shown)?;
     let mut rows = Vec::new();
@@ -195,7 +196,8 @@ pub async fn view_metadata(node: &Node, who: &Principal, id: Id) -> Result<Optio
         .read(move |conn| {
             scope.admits_slice(conn, id)?;
             let row = store::slice::find(conn, id)?.ok_or(MISSING)?;
-            let pairs = store::metadata::at(conn, id, shown_version(&who, &row))?;
+            let shown = shown_version(conn, &who, &row)?;
+            let pairs = store::metadata::at(conn, id, shown)?;
             let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| MetadataPair { key, value }).collect();
             Ok((!pairs.is_empty()).then_some(pairs))
         })
@@ -240,8 +242,8 @@ async fn lock_for(node: &Node, by: &str, takes_over: bool, id: Id) -> Result<(),
         .write(move |conn| {
             let row = if takes_over {
                 let row = find_for_update(conn, id)?;
-                // A rollback is nobody's lock, to be taken over: it has written half of the draft.
-                super::history::refuse_while_rolling_back(conn, id, now)?;
+                // A run's is nobody's lock, to be taken over: it has written half of the draft.
+                refuse_while_held(conn, id, now)?;
                 row
             } else {
                 editable(conn, id, &by, now)?
@@ -281,7 +283,7 @@ pub(super) fn editable(conn: &mut Connection, id: Id, by: &str, now: Timestamp) 
             Err(Error::Locked { owner: owner.clone(), until })
         }
         _ => {
-            super::history::refuse_while_rolling_back(conn, id, now)?;
+            refuse_while_held(conn, id, now)?;
             Ok(row)
         }
     }
@@ -289,9 +291,15 @@ pub(super) fn editable(conn: &mut Connection, id: Id, by: &str, now: Timestamp) 
 
 /// Staff of a primary read the draft, as with the reference; companies the published version. On a secondary the
 /// next version is what a sync has staged so far, which nobody reads.
-pub(super) fn shown_version(who: &Principal, row: &SliceRow) -> i64 {
-    let is_own = row.primary_id.is_none();
-    if who.role.is_staff() && is_own { row.current_version + 1 } else { row.current_version }
+/// While a run fills the draft, nobody does.
+pub(super) fn shown_version(
+    conn: &mut Connection,
+    who: &Principal,
+    row: &SliceRow,
+) -> Result<i64, StoreError> {
+    let reads_drafts = who.role.is_staff() && row.primary_id.is_none();
+    let is_shown = reads_drafts && !is_held(conn, row.id)?;
+    Ok(if is_shown { row.current_version + 1 } else { row.current_version })
 }
 
 fn metadata(
