@@ -261,17 +261,21 @@ async fn a_slice_and_a_new_subscription_to_it_do_not_pass_each_other() {
 }
 
 #[tokio::test]
-async fn a_copy_is_neither_changed_nor_deleted() {
+async fn a_copy_is_not_changed_and_is_deleted_only_when_its_primary_no_longer_offers_it() {
     let pair = Pair::start().await;
     let slice = pair.primary.add_slice("brakes", "pies-items", &json!({}), pair.company).await;
     pair.primary.refresh(slice).await;
     pair.sync().await;
     let here = Caller::password(&pair.secondary.url, tests::ADMIN.0, tests::ADMIN.1).await;
     let path = format!("/v1/slices/{slice}");
-    for (method, body) in [("PATCH", Some(json!({ "name": "mine" }))), ("DELETE", None)] {
-        let (status, answer) = here.call(method, &path, body).await;
-        assert_eq!((status, answer["code"].as_str()), (403, Some("wrong_server_role")), "{method}");
-    }
+    let (status, answer) = here.call("PATCH", &path, Some(json!({ "name": "mine" }))).await;
+    assert_eq!((status, answer["code"].as_str()), (403, Some("wrong_server_role")));
+    let still_offered = async || {
+        let (status, answer) = here.call("DELETE", &path, None).await;
+        assert_eq!((status, answer["code"].as_str()), (409, Some("conflict")), "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains("still offers"), "{answer}");
+    };
+    still_offered().await;
     // A new name and type arrive with the next sync.
     let there = Caller::password(&pair.primary.url, tests::ADMIN.0, tests::ADMIN.1).await;
     there.call("PATCH", &path, Some(json!({ "name": "Brake Pads", "slice_type": "aces-items" }))).await;
@@ -281,6 +285,31 @@ async fn a_copy_is_neither_changed_nor_deleted() {
         (copy["slice_name"].as_str(), copy["slice_type"].as_str()),
         (Some("Brake Pads"), Some("aces-items"))
     );
+    // Switched off on either side, it may come back: it is offered.
+    let sub = &there.get("/v1/subs").await.1["data"][0]["id"];
+    let sub = format!("/v1/subs/{}", sub.as_str().unwrap());
+    here.call("PATCH", &sub, Some(json!({ "active": false }))).await;
+    there.call("PATCH", &sub, Some(json!({ "active": false }))).await;
+    pair.sync().await;
+    still_offered().await;
+    // The publisher ends it: the copy stays, and can be read, until staff remove it.
+    assert_eq!(there.call("DELETE", &sub, None).await.0, 200);
+    still_offered().await;
+    pair.sync().await;
+    assert_eq!(here.get(&path).await.0, 200);
+    assert_eq!(here.call("DELETE", &path, None).await.0, 200);
+    assert_eq!((here.get(&path).await.0, here.get(&sub).await.0), (404, 404));
+    assert_eq!(here.call("DELETE", &path, None).await.0, 404);
+    // Offered again, it comes anew.
+    pair.primary.subscribe("again", slice, pair.company).await;
+    pair.sync().await;
+    assert_eq!(here.get(&path).await.0, 200);
+    // Nothing comes from a company that is switched off, so what it sent may go.
+    let company = format!("/v1/companies/{}", pair.primary.server_id);
+    still_offered().await;
+    here.call("PATCH", &company, Some(json!({ "active": false }))).await;
+    assert_eq!(here.call("DELETE", &path, None).await.0, 200);
+    assert_eq!(here.call("DELETE", &company, None).await.0, 200, "and then the company itself");
 }
 
 /// Grains in the draft, faster than by requests.

@@ -86,7 +86,7 @@ impl Slow {
     async fn half_a_run(&self) -> JoinHandle<Result<Report, Error>> {
         let (staged, mut in_the_middle) = mpsc::unbounded_channel();
         let progress = Progress::to(move |event| {
-            if matches!(event, Event::GrainsStaged(_)) {
+            if matches!(event, Event::Staged { grains: 1.., .. }) {
                 // Nobody listens any more once the first has been seen.
                 let _gone = staged.send(());
             }

@@ -25,6 +25,7 @@ mod listing;
 mod preview;
 mod pulling;
 mod recover;
+mod running;
 mod story;
 
 use std::io::{BufRead as _, BufReader, Write as _};

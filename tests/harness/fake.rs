@@ -23,6 +23,8 @@ pub struct Asked {
     pub authorization: String,
     /// Of the header `Content-Type`.
     pub content_type: String,
+    /// Of the header `Sandpiper-Signature`.
+    pub signature: String,
     /// The body.
     pub body: Bytes,
 }
@@ -88,6 +90,7 @@ fn asked(request: &HttpRequest, body: Bytes) -> Asked {
         uri: request.uri().to_string(),
         authorization: text(header::AUTHORIZATION),
         content_type: text(header::CONTENT_TYPE),
+        signature: text(header::HeaderName::from_static("sandpiper-signature")),
         body,
     }
 }

@@ -41,6 +41,7 @@ async fn found_node(
     id: Option<Id>,
     name: &str,
     secrets: Option<(&str, &str)>,
+    clock: Clock,
 ) -> (Node, RootKey) {
     tls::install_provider();
     let random = Random::System;
@@ -64,7 +65,7 @@ async fn found_node(
         policy: POLICY,
     };
     let store: Store = database.store();
-    let node = found(store, &root_key, founding, Clock::System, random).await.expect("a new node");
+    let node = found(store, &root_key, founding, clock, random).await.expect("a new node");
     (node, root_key)
 }
 
@@ -121,7 +122,8 @@ impl TestPrimary {
         name: &str,
         secrets: Option<(&str, &str)>,
     ) -> Self {
-        let (node, root_key) = found_node(&database, ServerRole::Primary, id, name, secrets).await;
+        let (node, root_key) =
+            found_node(&database, ServerRole::Primary, id, name, secrets, Clock::System).await;
         let cli = another_node(&database, &root_key, quick()).await;
         let server_id = node.server_id();
         let running = primary::start(node, ServeOptions::loopback()).expect("a free port");
@@ -257,7 +259,8 @@ pub struct TestSecondary {
     /// For runs without HTTP.
     pub secondary: Arc<Secondary>,
     running: Running,
-    _database: TestDatabase,
+    root_key: RootKey,
+    database: TestDatabase,
 }
 
 impl TestSecondary {
@@ -271,22 +274,46 @@ impl TestSecondary {
     /// # Panics
     /// When it does not start.
     pub async fn start_on(database: TestDatabase) -> Self {
-        Self::found(database, None, None, secondary::Settings::default()).await
+        Self::found(database, None, None, secondary::Settings::default(), Clock::System).await
     }
 
     /// On `database`, with a server id that somebody recorded.
     pub async fn start_as(database: TestDatabase, id: Id) -> Self {
-        Self::found(database, Some(id), None, secondary::Settings::default()).await
+        Self::found(database, Some(id), None, secondary::Settings::default(), Clock::System).await
     }
 
     /// On `database`, with the reference's `APIKEY_SECRET`, which a secondary has no use for, and `JWT_SECRET`.
     pub async fn start_with_secrets(database: TestDatabase, secrets: (&str, &str)) -> Self {
-        Self::found(database, None, Some(secrets), secondary::Settings::default()).await
+        Self::found(database, None, Some(secrets), secondary::Settings::default(), Clock::System).await
     }
 
     /// On `database`, with settings.
     pub async fn start_with(database: TestDatabase, settings: secondary::Settings) -> Self {
-        Self::found(database, None, None, settings).await
+        Self::found(database, None, None, settings, Clock::System).await
+    }
+
+    /// On `database`, with a clock that the test moves.
+    pub async fn start_at(database: TestDatabase, clock: Clock) -> Self {
+        Self::found(database, None, None, secondary::Settings::default(), clock).await
+    }
+
+    /// What another process on the same database would be, with a clock of its own.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn another(&self, clock: Clock) -> Arc<Secondary> {
+        let node = shared::node::open::assemble(
+            self.database.store(),
+            &self.root_key,
+            ServerRole::Secondary,
+            quick(),
+            clock,
+            Random::System,
+        )
+        .await
+        .expect("a second node on the same database");
+        let settings = self.secondary.settings.clone();
+        Arc::new(Secondary::new(node, &self.root_key, settings).expect("a client"))
     }
 
     async fn found(
@@ -294,15 +321,16 @@ impl TestSecondary {
         id: Option<Id>,
         secrets: Option<(&str, &str)>,
         settings: secondary::Settings,
+        clock: Clock,
     ) -> Self {
         let (node, root_key) =
-            found_node(&database, ServerRole::Secondary, id, "Retail Parts", secrets).await;
+            found_node(&database, ServerRole::Secondary, id, "Retail Parts", secrets, clock).await;
         let secondary = Arc::new(Secondary::new(node, &root_key, settings).expect("a client"));
         let running =
             secondary::start(Arc::clone(&secondary), ServeOptions::loopback()).expect("a free port");
         let url = running.url();
         let admin = login(&url, ADMIN.0, ADMIN.1).await;
-        Self { url, admin, secondary, running, _database: database }
+        Self { url, admin, secondary, running, root_key, database }
     }
 
     /// Connects to a primary as one of its company admins.

@@ -7,7 +7,7 @@ use shared::store::{Store, StoreError, migrate};
 use tests::TestDatabase;
 
 /// Folders in `migrations/sqlite`, and in `migrations/postgres`.
-const MIGRATIONS: usize = 16;
+const MIGRATIONS: usize = 19;
 
 #[test]
 fn both_databases_have_the_same_migrations() {

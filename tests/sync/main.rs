@@ -14,12 +14,15 @@ mod exact;
 mod fault;
 mod go_primary;
 mod history;
+mod hook;
 mod isolation;
 mod outage;
 mod publish;
 mod receivers;
 mod resume;
 mod retention;
+mod runs;
+mod schedule;
 
 use secondary::sync::{Change, Outcome, Report};
 use tests::{Pair, TestDatabase};

@@ -205,6 +205,23 @@ async fn a_long_payload_travels_in_pieces_and_goes_on_at_the_piece_where_it_was_
 }
 
 #[tokio::test]
+async fn a_long_payload_that_is_gone_on_with_survives_the_next_long_one() {
+    for pair in Apart::each("a_long_payload_that_is_gone_on_with").await {
+        for key in ["one", "two", "three"] {
+            pair.primary.add_grain(pair.slice, key, &key.repeat(MIB)).await;
+        }
+        pair.primary.refresh(pair.slice).await;
+        pair.happen(
+            |asked, _body| if asked.uri.ends_with("offset=2097152") { Fate::Busy } else { Fate::Pass },
+        );
+        pair.sync().await.unwrap_err();
+        pair.heal();
+        pair.sync().await.unwrap();
+        assert!(pair.is_equal().await);
+    }
+}
+
+#[tokio::test]
 async fn a_piece_that_arrives_damaged_is_asked_for_again_and_a_payload_that_stays_so_is_refused_by_name() {
     for pair in Apart::each("a_piece_that_arrives_damaged").await {
         pair.publish(10, 100).await;

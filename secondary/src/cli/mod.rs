@@ -4,6 +4,8 @@ mod connect;
 mod primaries;
 mod pull;
 mod rotate;
+mod runs;
+mod schedule;
 mod sync;
 
 use std::process::ExitCode;
@@ -17,7 +19,8 @@ use shared::cli::{
 use shared::node::Error;
 use shared::wire::server::ServerRole;
 
-use crate::Secondary;
+use crate::schedule::Scheduler;
+use crate::{Secondary, Settings};
 
 const ROLE: ServerRole = ServerRole::Secondary;
 
@@ -73,6 +76,15 @@ enum Command {
     /// Sync with primaries
     #[command(after_help = "Example: sandpiper-secondary sync --all   (from cron: 75 means try again later)")]
     Sync(sync::Sync),
+    /// Runs of syncs: what they did, how far they are
+    #[command(after_help = "Example: sandpiper-secondary runs show 2bea8308-1840-4802-ad38-72b53e31594c")]
+    Runs(runs::Runs),
+    /// When the server syncs by itself
+    #[command(
+        subcommand,
+        after_help = "Example: sandpiper-secondary schedule set 'Better Brakes' --cron '15 2 * * *' --zone Europe/Berlin"
+    )]
+    Schedule(schedule::Schedule),
     /// List primaries and how their last sync went
     #[command(after_help = "Example: sandpiper-secondary primaries")]
     Primaries,
@@ -127,6 +139,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Connect(connect) => connect::run(&global, connect).await,
         Command::Rotate(rotate) => rotate::run(&global, &rotate).await,
         Command::Sync(sync) => sync::run(&global, sync).await,
+        Command::Runs(runs) => runs::run(&global, runs).await,
+        Command::Schedule(schedule) => schedule::run(&global, schedule).await,
         Command::Primaries => primaries::run(&global).await,
         Command::List(list) => list::run(&global, list, ROLE).await,
         Command::Pull(pull) => pull::run(&global, pull).await,
@@ -143,8 +157,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn open(global: &Global) -> Result<(Arc<Secondary>, shared::server::config::ConfigFile), Failure> {
     let opened = global.open(ROLE).await?;
-    let secondary =
-        Secondary::new(opened.node, &opened.root_key, (&opened.config).into()).map_err(Error::from)?;
+    let settings = Settings::of(&opened.config)?;
+    let secondary = Secondary::new(opened.node, &opened.root_key, settings).map_err(Error::from)?;
     Ok((Arc::new(secondary), opened.config))
 }
 
@@ -152,8 +166,12 @@ async fn run_server(global: &Global, serve: &serve::Serve) -> Result<(), Failure
     let (secondary, config) = open(global).await?;
     let options = serve.options(&config, crate::DEFAULT_PORT)?;
     serve::tell_of_rollback(&secondary.node);
-    let running = crate::start(secondary, options)?;
-    serve::until_stopped(running, "sandpiper-secondary").await
+    let running = crate::start(Arc::clone(&secondary), options)?;
+    let scheduler = tokio::spawn(Scheduler::new(secondary).keep_on());
+    let ended = serve::until_stopped(running, "sandpiper-secondary").await;
+    // Nothing begins any more; what runs is cut off, and the next run goes on with it.
+    scheduler.abort();
+    ended
 }
 
 #[cfg(test)]

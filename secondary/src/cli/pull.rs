@@ -238,7 +238,7 @@ fn component(name: &str, id: Id) -> String {
 /// Temporary name, fsync, rename: an importer that watches the folder never sees half a file. No name that comes from the
 /// other side is hidden, so the temporary one is nobody's; two commands at once have two.
 fn write_file(folder: &Path, target: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(target.file_name().unwrap_or_default());
     temporary.push(format!(".{}.part", std::process::id()));
@@ -263,9 +263,48 @@ fn write_file(folder: &Path, target: &Path, bytes: &[u8]) -> std::io::Result<()>
     File::open(folder)?.sync_all()
 }
 
+/// Makes a folder and what is missing above it, so that all of it is there after a power cut too.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(above)?;
+    match fs::create_dir(folder) {
+        // Another command was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        made => made?,
+    }
+    File::open(above)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Id, Names, component};
+    use std::io::Read as _;
+
+    use super::{File, Id, Names, component, fs, write_file};
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_what_fails_leaves_the_old_one_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        let target = folder.join("parts.xml");
+        write_file(&folder, &target, b"old").unwrap();
+        // Whoever has it open reads the old one to its end.
+        let mut open = File::open(&target).unwrap();
+        write_file(&folder, &target, b"new, and longer").unwrap();
+        let mut text = String::new();
+        open.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), fs::read(&target).unwrap()), ("old", b"new, and longer".to_vec()));
+        // A folder stands where the file should: it cannot be replaced.
+        let taken = folder.join("taken");
+        fs::create_dir_all(taken.join("x")).unwrap();
+        assert!(write_file(&folder, &taken, b"x").is_err());
+        let mut names: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["parts.xml", "taken"], "no temporary file stays");
+    }
 
     #[test]
     fn slices_whose_names_become_one_carry_their_ids_and_no_name_can_take_anothers_folder() {

@@ -1,8 +1,10 @@
 //! `sync`: what cron runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use futures_util::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use shared::cli::{Failure, Global, output};
@@ -10,7 +12,7 @@ use shared::node::Error;
 
 use crate::Secondary;
 use crate::service::partner;
-use crate::sync::{self as engine, Event, Outcome, Preview, Progress, Report, Would};
+use crate::sync::{self as engine, Change, Event, Outcome, Preview, Progress, Report, Would};
 
 /// Options of `sync`.
 #[derive(Args, Clone, Debug)]
@@ -27,9 +29,19 @@ pub struct Sync {
     /// List primaries instead
     #[arg(short, long)]
     pub list: bool,
+    /// How many primaries at the same time
+    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = jobs)]
+    pub jobs: usize,
     /// Only say what would change: nothing is fetched or written here, nothing reported there
     #[arg(long, visible_alias = "dry-run")]
     pub noupdate: bool,
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|jobs| (1..=64).contains(jobs))
+        .ok_or_else(|| "write a number from 1 to 64".to_owned())
 }
 
 #[derive(Serialize)]
@@ -55,15 +67,22 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
     if sync.noupdate {
         return preview(global, &secondary, targets).await;
     }
+    let is_summed_up = sync.all || targets.len() > 1;
+    let (start, bar) = (Instant::now(), Bar::default());
+    let mut runs = stream::iter(targets)
+        .map(|primary| {
+            let run = engine::run(Arc::clone(&secondary), primary.id, bar.progress());
+            // A task of its own: each may have a core.
+            tokio::spawn(async move { (primary.name, run.await) })
+        })
+        .buffered(sync.jobs);
     let (mut ended, mut failures) = (Vec::new(), Vec::new());
-    for primary in targets {
-        let bar = Bar::default();
-        let result = engine::run(Arc::clone(&secondary), primary.id, bar.progress()).await;
-        bar.finish();
+    while let Some(run) = runs.next().await {
+        let (name, result) = run.map_err(|error| Failure::failed(error.to_string()))?;
         match result {
             Ok(report) => {
                 if !global.json {
-                    output::write_line(&text(&report))?;
+                    bar.beside(|| output::write_line(&text(&report)))?;
                 }
                 let is_temporary = only_temporary(&report);
                 if let Err(error) = report.clone().into_result() {
@@ -79,15 +98,41 @@ pub async fn run(global: &Global, sync: Sync) -> Result<(), Failure> {
             Err(error) => {
                 let failure = Failure::from(error);
                 let error = failure.to_string();
-                failures.push(naming(&primary.name, failure));
-                ended.push(Ended::Refused { primary: primary.name, error });
+                failures.push(naming(&name, failure));
+                ended.push(Ended::Refused { primary: name, error });
             }
         }
     }
+    bar.finish();
     if global.json {
         output::print(true, &ended, String::new)?;
+    } else if is_summed_up {
+        output::write_line(&summed_up(&ended, failures.len(), start.elapsed()))?;
     }
     summary(ended.len(), failures)
+}
+
+/// One line over all of them.
+fn summed_up(ended: &[Ended], failed: usize, took: Duration) -> String {
+    let reports = || {
+        ended.iter().filter_map(|ended| match ended {
+            Ended::Ran(report) => Some(report),
+            Ended::Refused { .. } => None,
+        })
+    };
+    let mut total = Change::default();
+    for report in reports() {
+        total += report.total();
+    }
+    let changed = reports().filter(|report| report.changed() > 0).count();
+    format!(
+        "{} primaries: {changed} with changes, {failed} failed; {} grain(s) in, {} out, {} in {:.1} s",
+        ended.len(),
+        total.grains_added,
+        total.grains_removed,
+        output::size(total.payload_bytes),
+        took.as_secs_f64(),
+    )
 }
 
 /// A failure that names the primary.
@@ -213,6 +258,7 @@ fn text(report: &Report) -> String {
     for slice in &report.slices {
         let detail = match &slice.outcome {
             Outcome::Unchanged | Outcome::Failed { .. } => continue,
+            Outcome::Cancelled => "cancelled; what has arrived stays for the next sync".to_owned(),
             Outcome::Gone => "no longer offered by the primary; the last copy stays".to_owned(),
             Outcome::Changed(change) => format!(
                 "{} in, {} out, {}",
@@ -240,16 +286,26 @@ impl Bar {
     fn show(&self, event: &Event<'_>) {
         let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::SliceStarted { name, grains } => {
+            Event::SliceStarted { name, grains, .. } => {
                 let bar = bar.get_or_insert_with(new_bar);
                 bar.inc_length(u64::try_from(*grains).unwrap_or_default());
                 bar.set_message((*name).to_owned());
             }
-            Event::GrainsStaged(count) => {
+            Event::Staged { grains, .. } => {
                 if let Some(bar) = bar.as_ref() {
-                    bar.inc(u64::try_from(*count).unwrap_or_default());
+                    bar.inc(u64::try_from(*grains).unwrap_or_default());
                 }
             }
+            Event::SlicesFound(_) | Event::SliceSized { .. } | Event::SliceEnded(_) => {}
+        }
+    }
+
+    /// Prints something that the bar must not be drawn over.
+    fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        let bar = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
@@ -261,7 +317,7 @@ impl Bar {
     }
 }
 
-/// Over all slices of a run: several travel at a time, and the one that began last is named.
+/// Over all slices of all runs: several travel at a time, and the one that began last is named.
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template = "{msg} {wide_bar} {human_pos}/{human_len} grains, {per_sec}, {eta} left";

@@ -295,7 +295,7 @@ pub struct Primary {
     pub key_ending: bool,
     /// Last good login there.
     pub last_login_at: Option<Timestamp>,
-    /// `success`, `error`, `running` or `interrupted`.
+    /// `success`, `failed`, `cancelled`, `running` or `interrupted`.
     pub last_run: Option<String>,
     /// When that run started.
     pub last_run_at: Option<Timestamp>,

@@ -15,6 +15,7 @@ use shared::wire::connection::Rotated;
 
 use super::partner::{self, Session};
 use crate::Secondary;
+use crate::sync::outbox;
 
 /// Asks the primary for a new key with the old one, stores it, proves it by logging in with it; the old one is dead then.
 ///
@@ -31,7 +32,8 @@ pub async fn rotate(secondary: &Secondary, primary_id: Id) -> Result<Rotated, Er
     let session = partner::login(secondary, primary_id).await?;
     let asked = turn.intent().await?;
     let asked = asked.unwrap_or_else(|| fresh(secondary));
-    let (minted, _session) = turn.exchange(&session, asked).await?;
+    let (minted, session) = turn.exchange(&session, asked).await?;
+    outbox::deliver_late(secondary, primary_id, &session.client).await;
     drop(lock);
     Ok(Rotated { id: primary_id, name, key_id: minted.key_id, generation: minted.generation })
 }

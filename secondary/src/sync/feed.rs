@@ -16,7 +16,7 @@ use super::index::{Difference, LocalIndex, Merge};
 use super::pieces::Long;
 use super::stage::{Arrived, IDS_COMPARED, Left, NOTHING_YET, Source, Stage};
 use super::switch::Expected;
-use super::{Change, Run};
+use super::{Change, Event, Run};
 
 /// Removals held in memory before they are staged.
 const REMOVALS_AHEAD: usize = 5_000;
@@ -55,9 +55,13 @@ pub(super) async fn fetch(run: &Run, stage: &mut Stage) -> Result<Change, Error>
         FeedMode::Full if stage.base.grain_count > 0 => {
             return Err(unexpected("a full feed that was not asked for"));
         }
-        FeedMode::Full | FeedMode::Delta => take_changes(run, &mut lines, stage, &header).await?,
+        FeedMode::Full | FeedMode::Delta => {
+            tell_size(run, stage, &header, None);
+            take_changes(run, &mut lines, stage, &header).await?;
+        }
         FeedMode::Index => {
             let wanted = compare(&mut lines, stage, &header).await?;
+            tell_size(run, stage, &header, Some(wanted.len()));
             take_wanted(run, stage, &header, wanted).await?;
         }
     }
@@ -73,6 +77,14 @@ pub(super) async fn fetch(run: &Run, stage: &mut Stage) -> Result<Change, Error>
             source: Some((header.epoch, header.version)),
         })
         .await
+}
+
+/// What is to arrive at least: what an update brings beside that shows when it is there.
+fn tell_size(run: &Run, stage: &Stage, header: &FeedHeader, wanted: Option<usize>) {
+    let more = header.count.saturating_sub(stage.base.grain_count).max(0);
+    let grains = wanted.map_or(more, |wanted| i64::try_from(wanted).unwrap_or(i64::MAX));
+    let bytes = header.payload_bytes.saturating_sub(stage.base.payload_bytes).max(0);
+    run.progress.tell(Event::SliceSized { id: stage.base.slice_id, grains, bytes });
 }
 
 /// A feed that goes on with what an earlier run left, if the primary still can, or else one from the beginning.

@@ -6,9 +6,11 @@
 mod feed;
 mod go_wire;
 mod index;
+pub(crate) mod outbox;
 mod pieces;
 mod preview;
 mod progress;
+mod pulse;
 mod record;
 mod report;
 mod stage;
@@ -25,7 +27,7 @@ use shared::failpoint::{Failpoint, reach};
 use shared::node::Error;
 use shared::store::sync_run::SyncRunRow;
 use shared::store::version::VersionRow;
-use shared::store::{self, StoreError};
+use shared::store::{self, RunLock, StoreError};
 use shared::wire::Id;
 use shared::wire::slice::Slice;
 use tokio::sync::RwLock;
@@ -36,7 +38,8 @@ pub use report::{Change, Outcome, Report, SliceReport};
 
 use crate::Secondary;
 use crate::service::partner::{self, Session};
-use crate::service::rotate;
+use crate::service::{hook, rotate};
+use pulse::Pulse;
 use stage::Stage;
 use subscription::Wanted;
 
@@ -55,44 +58,93 @@ struct Run {
     progress: Progress,
 }
 
-/// Syncs with one primary. `Ok` even if slices failed: see [`Report::into_result`].
+/// Syncs with one primary, and has the hook told of what changed. `Ok` even if slices failed: see [`Report::into_result`].
 ///
 /// # Errors
-/// [`Error::SyncRunning`] while another run of this primary lasts, in whatever process; what kept the run from starting.
+/// As [`begin`], and what kept the run from its slices.
 pub async fn run(secondary: Arc<Secondary>, primary_id: Id, progress: Progress) -> Result<Report, Error> {
-    let start = Instant::now();
-    let store = &secondary.node.store;
-    let name = partner::load(&secondary, primary_id).await?.0.name;
-    let lock = store.try_run_lock(primary_id).await?.ok_or(Error::SyncRunning)?;
-    let mut row = start_run(&secondary, primary_id).await?;
-    reach(Failpoint::RunStarted);
-    let result = all_slices(&secondary, primary_id, row.fence, progress).await;
-    let Ran { slices, session, received } = match result {
-        Ok(done) => done,
-        Err(error) => {
-            record::refused(&secondary, &mut row, &name, &error, start.elapsed()).await?;
-            return Err(error);
-        }
-    };
-    let warning = session.warning(&name, secondary.node.clock.now());
-    let report = Report {
-        run_id: row.id,
-        primary_id,
-        primary: name,
-        protocol: if session.server.speaks_sync_2() { "sync-2" } else { "go" },
-        duration_ms: millis(start.elapsed()),
-        slices,
-        warning,
-    };
-    record::ended(&secondary, &mut row, &report, start.elapsed()).await?;
-    reach(Failpoint::RunRecorded);
-    record::tell_primary(&secondary, &session.client, &report, &received, start.elapsed()).await;
-    drop(lock);
+    let report = begin(Arc::clone(&secondary), primary_id, COMMAND_LINE, progress).await?.finish().await?;
+    hook::after(&secondary, &report).await;
     Ok(report)
 }
 
-async fn start_run(secondary: &Secondary, primary_id: Id) -> Result<SyncRunRow, Error> {
-    let (id, now) = (secondary.node.random.id(), secondary.node.clock.now());
+/// Who asks for a run at the server itself.
+pub const COMMAND_LINE: &str = "command line";
+
+/// A run that has begun: it holds the lock, and its row is there.
+pub struct Started {
+    secondary: Arc<Secondary>,
+    row: SyncRunRow,
+    /// Of the primary.
+    name: String,
+    start: Instant,
+    pulse: Pulse,
+    lock: RunLock,
+}
+
+/// Begins a run with one primary; `asked_by` is a user name, or what else asked for it.
+///
+/// # Errors
+/// [`Error::SyncRunning`] while another run of this primary lasts, in whatever process; [`Error::NotFound`],
+/// [`Error::NotConfigured`]; what the store reports.
+pub async fn begin(
+    secondary: Arc<Secondary>,
+    primary_id: Id,
+    asked_by: &str,
+    progress: Progress,
+) -> Result<Started, Error> {
+    let start = Instant::now();
+    let name = partner::load(&secondary, primary_id).await?.0.name;
+    let lock = secondary.node.store.try_run_lock(primary_id).await?.ok_or(Error::SyncRunning)?;
+    let row = start_run(&secondary, primary_id, asked_by).await?;
+    reach(Failpoint::RunStarted);
+    let pulse = Pulse::start(&secondary, row.id, progress);
+    Ok(Started { secondary, row, name, start, pulse, lock })
+}
+
+impl Started {
+    /// Of this run.
+    pub fn run_id(&self) -> Id {
+        self.row.id
+    }
+
+    /// Sees it to its end. `Ok` even if slices failed: see [`Report::into_result`].
+    ///
+    /// # Errors
+    /// What kept the run from its slices.
+    pub async fn finish(self) -> Result<Report, Error> {
+        let Self { secondary, mut row, name, start, pulse, lock } = self;
+        let primary_id = row.primary_id;
+        let result = all_slices(&secondary, primary_id, row.fence, pulse.progress.clone()).await;
+        let progress = pulse.counted();
+        drop(pulse);
+        let Ran { slices, session, received } = match result {
+            Ok(done) => done,
+            Err(error) => {
+                record::refused(&secondary, &mut row, (&name, &error), progress, start.elapsed()).await?;
+                return Err(error);
+            }
+        };
+        let warning = session.warning(&name, secondary.node.clock.now());
+        let report = Report {
+            run_id: row.id,
+            primary_id,
+            primary: name,
+            protocol: if session.server.speaks_sync_2() { "sync-2" } else { "go" },
+            duration_ms: millis(start.elapsed()),
+            slices,
+            warning,
+        };
+        record::ended(&secondary, &mut row, (&report, &received), progress, start.elapsed()).await?;
+        reach(Failpoint::RunRecorded);
+        outbox::deliver_fresh(&secondary, primary_id, &session.client, row.finished_at).await;
+        drop(lock);
+        Ok(report)
+    }
+}
+
+async fn start_run(secondary: &Secondary, primary_id: Id, asked_by: &str) -> Result<SyncRunRow, Error> {
+    let (id, now, asked_by) = (secondary.node.random.id(), secondary.node.clock.now(), asked_by.to_owned());
     let row = secondary
         .node
         .store
@@ -112,6 +164,18 @@ async fn start_run(secondary: &Secondary, primary_id: Id) -> Result<SyncRunRow, 
                 error: String::new(),
                 started_at: now,
                 finished_at: None,
+                asked_by,
+                slice: String::new(),
+                slices_done: 0,
+                grains_done: 0,
+                grains_total: 0,
+                bytes_done: 0,
+                bytes_total: 0,
+                bytes_per_second: 0,
+                touched_at: Some(now),
+                cancel_asked: false,
+                results: None,
+                hook_error: String::new(),
             };
             store::sync_run::start(conn, &row)?;
             Ok(row)
@@ -136,6 +200,7 @@ async fn all_slices(
 ) -> Result<Ran, Error> {
     let session = partner::login(secondary, primary_id).await?;
     let session = rotate::when_due(secondary, primary_id, fence, session).await;
+    outbox::deliver_late(secondary, primary_id, &session.client).await;
     let run = Run {
         secondary: Arc::clone(secondary),
         primary_id,
@@ -150,22 +215,29 @@ async fn all_slices(
     let received = remote.iter().filter_map(|sub| Some((sub.id, sub.received?))).collect();
     let wanted = subscription::take_over(&run, remote).await?;
     reach(Failpoint::SubscriptionsTaken);
+    run.progress.tell(Event::SlicesFound(i64::try_from(wanted.len()).unwrap_or(i64::MAX)));
     let closed: HashSet<Id> =
         wanted.iter().filter(|wanted| !wanted.slice.allow_sync).map(|wanted| wanted.slice.id).collect();
     let mut slices: Vec<SliceReport> =
         stream::iter(wanted).map(|wanted| run.slice(wanted)).buffered(SLICES_AT_ONCE).collect().await;
-    if !closed.is_empty() {
+    if !closed.is_empty() && run.progress.go_on().is_ok() {
         once_more(&run, &closed, &mut slices).await?;
     }
     for (sub_id, slice_id, slice) in subscription::no_longer_offered(&run, &offered).await? {
         slices.push(SliceReport { slice_id, slice, sub_id, outcome: Outcome::Gone, duration_ms: 0 });
     }
+    subscription::note_gone(&run, offered).await?;
     Ok(Ran { slices, session: run.session.into_inner(), received })
 }
 
 /// Slices that their publisher had closed for sync may be open by now.
 async fn once_more(run: &Run, closed: &HashSet<Id>, reports: &mut [SliceReport]) -> Result<(), Error> {
-    for sub in run.client().await?.subscriptions().await? {
+    let client = match run.client().await {
+        // The slices say so themselves.
+        Err(Error::Cancelled) => return Ok(()),
+        client => client?,
+    };
+    for sub in client.subscriptions().await? {
         let slice = sub.slice.filter(|slice| slice.allow_sync && closed.contains(&slice.id));
         let report = reports.iter_mut().find(|report| report.sub_id == sub.id);
         if let (Some(slice), Some(report)) = (slice, report)
@@ -181,8 +253,9 @@ impl Run {
     /// Logged in, with a token that does not end in the next minutes.
     ///
     /// # Errors
-    /// As [`partner::login`].
+    /// As [`partner::login`]; [`Error::Cancelled`].
     async fn client(&self) -> Result<Client, Error> {
+        self.progress.go_on()?;
         let now = self.secondary.node.clock.now();
         {
             let session = self.session.read().await;
@@ -205,6 +278,7 @@ impl Run {
             None => match self.bring_up_to_date(&wanted.slice).await {
                 Ok(Some(change)) => Outcome::Changed(change),
                 Ok(None) => Outcome::Unchanged,
+                Err(Error::Cancelled) => Outcome::Cancelled,
                 Err(error) => {
                     let detail = error.private_text().unwrap_or_else(|| error.to_string());
                     tracing::warn!(slice = %wanted.slice.slice_name, error = %detail, "slice failed");
@@ -213,6 +287,7 @@ impl Run {
                 }
             },
         };
+        self.progress.tell(Event::SliceEnded(wanted.slice.id));
         SliceReport {
             slice_id: wanted.slice.id,
             slice: wanted.slice.slice_name,
@@ -224,6 +299,7 @@ impl Run {
 
     /// `None` if it is equal already.
     async fn bring_up_to_date(&self, remote: &Slice) -> Result<Option<Change>, Error> {
+        self.progress.go_on()?;
         if !remote.allow_sync {
             return Err(Error::PublisherEditing);
         }
@@ -232,7 +308,8 @@ impl Run {
             stage::settle(self, local).await?;
             return Ok(None);
         }
-        self.progress.tell(Event::SliceStarted { name: &remote.slice_name, grains: remote.content_count });
+        let grains = remote.content_count;
+        self.progress.tell(Event::SliceStarted { id: remote.id, name: &remote.slice_name, grains });
         let (mut change, has_gone_on) = self.fetch(remote, local).await?;
         if has_gone_on {
             // What was left may have been an older version than the one of now.

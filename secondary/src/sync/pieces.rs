@@ -44,6 +44,8 @@ impl Stage {
         check_fields(long.id, &long.grain_key, &long.source, &long.encoding)?;
         self.staged().await?;
         let Some((row_id, there)) = self.begin_pieces(&long).await? else { return Ok(()) };
+        // It is this one, or is gone: the next long one must not take it for its own, and drop it.
+        self.forget_unfinished();
         let mut text = Text::of(&long);
         for seq in 0..there {
             let piece = self.store().read(move |conn| store::payload::piece(conn, row_id, seq)).await?;
@@ -58,9 +60,11 @@ impl Stage {
         while let Some(piece) = pieces.next().await {
             let piece = piece?;
             text.take(&piece).map_err(|what| damaged(long.id, what))?;
-            self.change.payload_bytes += i64::try_from(piece.len()).unwrap_or(i64::MAX);
+            let bytes = i64::try_from(piece.len()).unwrap_or(i64::MAX);
+            self.change.payload_bytes += bytes;
             self.write(move |conn| Ok(store::payload::insert_piece(conn, row_id, seq, &piece)?)).await?;
             reach(Failpoint::PieceStaged);
+            self.progress.tell(Event::Staged { id: slice_id, grains: 0, bytes });
             seq += 1;
         }
         let characters = text.finish(&long.digest).map_err(|what| damaged(long.id, what))?;
@@ -70,7 +74,7 @@ impl Stage {
         })
         .await?;
         self.change.grains_added += 1;
-        self.progress.tell(Event::GrainsStaged(1));
+        self.progress.tell(Event::Staged { id: slice_id, grains: 1, bytes: 0 });
         Ok(())
     }
 

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shared::client::{Client, ClientError};
 use shared::node::Error;
 use shared::store::activity::NewActivity;
-use shared::store::sync_run::SyncRunRow;
+use shared::store::sync_run::{RunProgress, SyncRunRow};
 use shared::store::{self, StoreError};
 use shared::wire::Id;
-use shared::wire::activity::Activity;
 use shared::wire::slice::VersionId;
 
-use super::{Outcome, Report, nanos};
+use super::outbox::Record;
+use super::{Outcome, Report, SliceReport, nanos};
 use crate::Secondary;
+
+/// Slices whose results a row keeps.
+const MAX_RESULTS: usize = 1_000;
 
 /// A run that did not get to the slices.
 ///
@@ -22,14 +24,24 @@ use crate::Secondary;
 pub(super) async fn refused(
     secondary: &Secondary,
     row: &mut SyncRunRow,
-    name: &str,
-    error: &Error,
+    (name, error): (&str, &Error),
+    progress: RunProgress,
     duration: Duration,
 ) -> Result<(), StoreError> {
-    row.state = "error".to_owned();
+    row.state = if matches!(error, Error::Cancelled) { "cancelled" } else { "failed" }.to_owned();
     row.error = error.to_string();
     let run = activity(secondary, row.primary_id, None, run_message(name), &row.error, duration);
-    write(secondary, row, vec![run]).await
+    // What is to be set up here, or fails here, is no business of the primary's.
+    let is_of_primary = matches!(error, Error::Unreachable(_) | Error::Upstream(_));
+    let news = is_of_primary.then(|| Record {
+        sub_id: Id::NIL,
+        message: "Sync".to_owned(),
+        error: row.error.clone(),
+        duration: nanos(duration),
+        version: None,
+    });
+    let news = news.and_then(|record| record.to_json().ok()).into_iter().collect();
+    write(secondary, row, progress, vec![run], news).await
 }
 
 /// A run that tried every slice.
@@ -39,20 +51,29 @@ pub(super) async fn refused(
 pub(super) async fn ended(
     secondary: &Secondary,
     row: &mut SyncRunRow,
-    report: &Report,
+    (report, received): (&Report, &HashMap<Id, i64>),
+    progress: RunProgress,
     duration: Duration,
-) -> Result<(), StoreError> {
+) -> Result<(), Error> {
     let failures = report.failures();
     let total = report.total();
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    row.state = if failures.is_empty() { "success" } else { "error" }.to_owned();
-    row.slices_total = count(report.slices.len());
+    row.state = match () {
+        () if report.is_cancelled() => "cancelled",
+        () if failures.is_empty() => "success",
+        () => "failed",
+    }
+    .to_owned();
+    // With those that the primary no longer offers.
+    let slices = count(report.slices.len());
+    let progress = RunProgress { slices_total: slices, slices_done: slices, ..progress };
     row.slices_changed = count(report.changed());
     row.slices_failed = count(failures.len());
     row.grains_added = total.grains_added;
     row.grains_removed = total.grains_removed;
     row.payload_bytes = total.payload_bytes;
-    row.error = failures.join("; ");
+    row.error = error_of(report);
+    row.results = results(report);
     let message = run_message(&report.primary);
     let mut records = vec![activity(secondary, row.primary_id, None, message, &row.error, duration)];
     for slice in &report.slices {
@@ -62,15 +83,19 @@ pub(super) async fn ended(
             records.push(activity(secondary, row.primary_id, Some(slice.sub_id), message, error, took));
         }
     }
-    write(secondary, row, records).await
+    let news = news(secondary, report, received, duration).await?;
+    Ok(write(secondary, row, progress, records, news).await?)
 }
 
 async fn write(
     secondary: &Secondary,
     row: &mut SyncRunRow,
+    progress: RunProgress,
     records: Vec<NewActivity>,
+    news: Vec<String>,
 ) -> Result<(), StoreError> {
-    row.finished_at = Some(secondary.node.clock.now());
+    let now = secondary.node.clock.now();
+    row.finished_at = Some(now);
     let row = row.clone();
     secondary
         .node
@@ -79,7 +104,8 @@ async fn write(
             for record in &records {
                 store::activity::insert(conn, record)?;
             }
-            store::sync_run::finish(conn, &row)
+            store::outbox::add(conn, row.primary_id, news, now)?;
+            store::sync_run::finish(conn, &row, &progress)
         })
         .await
 }
@@ -104,61 +130,64 @@ fn activity(
     }
 }
 
-/// Tells the primary: a record for the run, and one for each slice that changed or failed, or of whose version it has
-/// not heard. (The reference sends one for each slice, changed or not.) Each is delivered for itself: a server of the
-/// reference refuses every record of a failure (gap B6), and must hear of the successes all the same. What cannot be
-/// delivered is only logged: it does not make the sync a failure, and the next run tells the versions again.
-pub(super) async fn tell_primary(
+/// What the primary is to hear: a record for the run, and one for each slice that changed or failed, or of whose version it
+/// has not heard. (The reference sends one for each slice, changed or not.)
+async fn news(
     secondary: &Secondary,
-    client: &Client,
     report: &Report,
     received: &HashMap<Id, i64>,
     duration: Duration,
-) {
-    if let Err(error) = try_tell(secondary, client, report, received, duration).await {
-        tracing::warn!(primary = %report.primary, %error, "the primary did not take the report of this sync");
-    }
-}
-
-async fn try_tell(
-    secondary: &Secondary,
-    client: &Client,
-    report: &Report,
-    received: &HashMap<Id, i64>,
-    duration: Duration,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let versions = versions(secondary, report).await?;
-    // Our company there; the reference takes it for granted that both nodes use one id.
-    let company_id = client.me().await?.company_id;
-    let failures = report.failures().join("; ");
     let message = format!("Sync: {} of {} slices changed", report.changed(), report.slices.len());
-    let run = record(company_id, Id::NIL, message, failures, nanos(duration));
-    deliver(report, client.report(&run, None).await)?;
+    let run = Record {
+        sub_id: Id::NIL,
+        message,
+        error: error_of(report),
+        duration: nanos(duration),
+        version: None,
+    };
+    let mut records = vec![run.to_json()?];
     for slice in &report.slices {
         let version = versions.get(&slice.slice_id);
         let is_news = version.is_some_and(|version| received.get(&slice.sub_id) != Some(&version.number));
         let error = match &slice.outcome {
-            Outcome::Gone => continue,
+            Outcome::Gone | Outcome::Cancelled => continue,
             Outcome::Unchanged if !is_news => continue,
             Outcome::Unchanged | Outcome::Changed(_) => String::new(),
             Outcome::Failed { error, .. } => error.clone(),
         };
-        let took = nanos(Duration::from_millis(slice.duration_ms.max(1)));
-        let record = record(company_id, slice.sub_id, slice_message(&slice.slice), error, took);
-        deliver(report, client.report(&record, version).await)?;
+        let record = Record {
+            sub_id: slice.sub_id,
+            message: slice_message(&slice.slice),
+            error,
+            duration: nanos(Duration::from_millis(slice.duration_ms.max(1))),
+            version: version.cloned(),
+        };
+        records.push(record.to_json()?);
     }
-    Ok(())
+    Ok(records)
 }
 
-/// A record that the primary refuses says nothing about the next one; a primary that is gone does.
-fn deliver(report: &Report, answer: Result<(), ClientError>) -> Result<(), ClientError> {
-    match answer {
-        Err(error @ ClientError::Refused { .. }) => {
-            tracing::warn!(primary = %report.primary, %error, "the primary refused a record of this sync");
-            Ok(())
-        }
-        answer => answer,
+fn error_of(report: &Report) -> String {
+    let mut reasons = report.failures();
+    if report.is_cancelled() {
+        reasons.push(Error::Cancelled.to_string());
     }
+    reasons.join("; ")
+}
+
+/// What became of each slice, as the row keeps it: those that say something before those that do not.
+fn results(report: &Report) -> Option<String> {
+    let is_unchanged = |slice: &&SliceReport| matches!(slice.outcome, Outcome::Unchanged);
+    let slices: Vec<&SliceReport> = report
+        .slices
+        .iter()
+        .filter(|slice| !is_unchanged(slice))
+        .chain(report.slices.iter().filter(is_unchanged))
+        .take(MAX_RESULTS)
+        .collect();
+    serde_json::to_string(&slices).ok()
 }
 
 /// What we have of each slice now, in the primary's terms; nothing of slices that came over the reference's wire.
@@ -183,20 +212,6 @@ async fn versions(secondary: &Secondary, report: &Report) -> Result<HashMap<Id, 
             Ok(versions)
         })
         .await
-}
-
-fn record(company_id: Id, sub_id: Id, message: String, error: String, duration: i64) -> Activity {
-    Activity {
-        id: 0,
-        company_id,
-        sub_id,
-        success: error.is_empty(),
-        message,
-        error,
-        duration,
-        created_at: None,
-        subscription: None,
-    }
 }
 
 /// In the reference's words.

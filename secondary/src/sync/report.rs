@@ -52,6 +52,8 @@ pub enum Outcome {
     Changed(Change),
     /// The primary no longer offers it: the last copy stays, and nothing renews it.
     Gone,
+    /// It keeps its old version: somebody asked the run to stop before it was done. What has arrived stays for the next one.
+    Cancelled,
     /// It keeps its old version.
     Failed {
         /// Why.
@@ -108,11 +110,19 @@ impl Report {
         total
     }
 
+    /// Whether slices were left because somebody asked the run to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.slices.iter().any(|slice| matches!(slice.outcome, Outcome::Cancelled))
+    }
+
     /// Itself if every active slice is now equal.
     ///
     /// # Errors
-    /// [`Error::SlicesFailed`].
+    /// [`Error::Cancelled`], [`Error::SlicesFailed`].
     pub fn into_result(self) -> Result<Self, Error> {
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let failures = self.failures();
         if failures.is_empty() { Ok(self) } else { Err(Error::SlicesFailed(failures)) }
     }

@@ -171,6 +171,13 @@ impl Stage {
         self.left.as_ref()
     }
 
+    /// The grain that an earlier run left half done has been seen to.
+    pub(super) fn forget_unfinished(&mut self) {
+        if let Some(left) = &mut self.left {
+            left.unfinished_row = None;
+        }
+    }
+
     /// Clears what an earlier run left: the primary cannot go on with it.
     ///
     /// # Errors
@@ -222,8 +229,9 @@ impl Stage {
     /// Checks a grain and stages it.
     ///
     /// # Errors
-    /// [`Error::Upstream`] naming the grain that is damaged; what the store reports.
+    /// [`Error::Upstream`] naming the grain that is damaged; [`Error::Cancelled`]; what the store reports.
     pub async fn add(&mut self, grain: Arrived) -> Result<(), Error> {
+        self.progress.go_on()?;
         let new = self.check(grain)?;
         self.change.grains_added += 1;
         self.change.payload_bytes += i64::try_from(new.payload.len()).unwrap_or(i64::MAX);
@@ -271,7 +279,7 @@ impl Stage {
     /// Hands the batch to the database and does not wait: the next one arrives meanwhile.
     async fn flush(&mut self) -> Result<(), Error> {
         self.written().await?;
-        let Batch { grains, mark, .. } = std::mem::take(&mut self.batch);
+        let Batch { grains, mark, bytes } = std::mem::take(&mut self.batch);
         let mark = match mark {
             _ if self.compares_ids => Some(IDS_COMPARED.to_owned()),
             Some((reached, mark)) if reached == grains.len() => Some(mark),
@@ -288,7 +296,8 @@ impl Stage {
             })
             .await?;
             reach(Failpoint::GrainsStaged);
-            progress.tell(Event::GrainsStaged(count));
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            progress.tell(Event::Staged { id: slice_id, grains: count, bytes });
             Ok(())
         }));
         Ok(())

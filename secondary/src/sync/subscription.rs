@@ -54,6 +54,29 @@ pub(super) async fn no_longer_offered(
     Ok(local.into_iter().filter(|(id, ..)| !remote.contains(id)).collect())
 }
 
+/// Notes which subscriptions the primary no longer lists, switched on here or not: staff may remove what they brought.
+///
+/// # Errors
+/// What the store reports; [`Error::SyncRunning`] when a newer run took over.
+pub(super) async fn note_gone(run: &Run, remote: HashSet<Id>) -> Result<(), Error> {
+    let (primary_id, now) = (run.primary_id, run.secondary.node.clock.now());
+    let local =
+        run.secondary.node.store.read(move |conn| store::subscription::of_company(conn, primary_id)).await?;
+    let gone: Vec<Id> =
+        local.iter().filter(|sub| !sub.gone && !remote.contains(&sub.id)).map(|sub| sub.id).collect();
+    // The usual case writes nothing.
+    if gone.is_empty() {
+        return Ok(());
+    }
+    partner::write_fenced(&run.secondary, primary_id, run.fence, move |conn| {
+        for id in gone {
+            store::subscription::set_gone(conn, id, true, now)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Writes the remote list into our tables and returns what is to be synced.
 ///
 /// # Errors
@@ -149,6 +172,7 @@ fn is_known(
     let same = local.company_id == primary_id
         && local.slice_id == slice.id
         && sub.active == local.offered
+        && !local.gone
         && known.primary_id == Some(primary_id)
         && (known.name == slice.slice_name
             || known.name.starts_with(&format!("{} ({})", slice.slice_name, slice.id)))
@@ -254,10 +278,14 @@ fn take_over_subscription(
             offered: sub.active,
             created_at: now,
             updated_at: now,
+            gone: false,
         };
         store::subscription::insert(conn, &row)?;
         return Ok(if row.is_live() { Taken::Active(sub.id) } else { Taken::Inactive });
     };
+    if local.gone {
+        store::subscription::set_gone(conn, sub.id, false, now)?;
+    }
     if local.offered != sub.active {
         store::subscription::set_offered(conn, sub.id, sub.active, now)?;
     }

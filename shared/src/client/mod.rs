@@ -1,5 +1,6 @@
 //! The typed HTTP client of both servers: used by the secondary, by commands, by the demo and by tests.
 
+mod hook;
 mod lines;
 mod login;
 mod sync;
@@ -14,6 +15,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use hook::HookUrl;
 pub use lines::Lines;
 
 use crate::crypto::Secret;

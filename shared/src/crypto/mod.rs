@@ -13,6 +13,7 @@ pub mod scannable_key;
 pub mod sealed;
 mod secret;
 pub mod set_hash;
+pub mod signature;
 pub mod token;
 
 pub use secret::Secret;

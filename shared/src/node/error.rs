@@ -72,6 +72,9 @@ pub enum Error {
     /// Another run of the same primary has not ended.
     #[error("a sync with this primary is already running")]
     SyncRunning,
+    /// Somebody asked the run to stop, and it did.
+    #[error("the sync was cancelled: what has arrived stays for the next one")]
+    Cancelled,
     /// The other server refused, failed or could not be reached.
     #[error("{0}")]
     Upstream(String),
@@ -144,6 +147,7 @@ impl Error {
             Self::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
             Self::Locked { .. } => (StatusCode::CONFLICT, "locked"),
             Self::SyncRunning => (StatusCode::CONFLICT, "sync_running"),
+            Self::Cancelled => (StatusCode::CONFLICT, "cancelled"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "upstream"),
             Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "unreachable"),
             Self::SlicesFailed(_) => (StatusCode::BAD_GATEWAY, "slices_failed"),
@@ -171,6 +175,7 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::SyncRunning
+            | Self::Cancelled
             | Self::PublisherEditing
             | Self::Locked { .. }
             | Self::Throttled { .. }

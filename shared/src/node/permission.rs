@@ -183,7 +183,7 @@ matrix! {
     FindSlicesByTag:     Both,      All All No  No  No,  Nothing,    "";
     ViewSlice:           Both,      All All Own Own No,  Subscribed, "";
     UpdateSlice:         Primary,   All All No  No  No,  Nothing,    "";
-    DeleteSlice:         Primary,   All All No  No  No,  Nothing,    "";
+    DeleteSlice:         Both,      All All No  No  No,  Nothing,    "on a secondary only what its primary no longer offers";
     PublishSlice:        Primary,   All All No  No  No,  Nothing,    "";
     LockSlice:           Primary,   All All No  No  No,  Nothing,    "another one's lock: a super admin only";
     ViewReceivers:       Primary,   All All No  No  No,  Nothing,    "";
@@ -214,6 +214,10 @@ matrix! {
     DeleteActivity:      Both,      All All No  No  No,  Nothing,    "";
 
     RunSync:             Secondary, All All No  No  No,  Nothing,    "";
+    ViewRuns:            Secondary, All All No  No  No,  Nothing,    "";
+    CancelRun:           Secondary, All All No  No  No,  Nothing,    "";
+    ViewSchedules:       Secondary, All All No  No  No,  Nothing,    "";
+    ChangeSchedules:     Secondary, All All No  No  No,  Nothing,    "";
     OpenSyncSocket:      Primary,   All All All All No,  Nothing,    "";
     ListOffers:          Primary,   Own Own Own Own No,  Company,    "";
     ReadFeed:            Primary,   Own Own Own Own No,  Subscribed, "";

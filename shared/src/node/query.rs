@@ -182,6 +182,15 @@ impl List {
         Self { page_number: 1, include: Vec::new(), selection: Selection::all(columns) }
     }
 
+    /// Only rows that have `text` in a column.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for a column that the list does not offer, or a value that it cannot hold.
+    pub fn narrow(&mut self, columns: &'static Columns, column: &str, text: &str) -> Result<(), Error> {
+        self.selection.filter.push(condition(columns, &format!("{column}:{text}"))?);
+        Ok(())
+    }
+
     /// Whether a relation is to be embedded.
     pub fn includes(&self, name: &str) -> bool {
         self.include.contains(&name)

@@ -24,6 +24,14 @@ pub fn created(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResp
     json(request, StatusCode::CREATED, value)
 }
 
+/// 202 with `value`: it goes on.
+///
+/// # Errors
+/// [`Error::Internal`] when it does not serialise.
+pub fn accepted(request: &HttpRequest, value: &impl Serialize) -> Result<HttpResponse, Error> {
+    json(request, StatusCode::ACCEPTED, value)
+}
+
 /// 200 with `value`, which no cache may keep: it holds a credential.
 ///
 /// # Errors

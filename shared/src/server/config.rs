@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::data_dir::{Misconfigured, require_private};
+use crate::crypto::Secret;
 use crate::node::service::retention::Retention;
 use crate::node::{Lives, Policies};
 use crate::wire::network::Network;
@@ -37,6 +39,24 @@ pub struct ConfigFile {
     /// On a secondary: replace an api-key that is older than so many days, 1 to 3650, at the next sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotate_every_days: Option<u32>,
+    /// On a secondary: primaries that its schedules sync at the same time, 1 to 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_jobs: Option<u32>,
+    /// On a secondary: a program with its arguments, run after a sync that changed something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hook_command: Vec<String>,
+    /// On a secondary: seconds that this program may take, 1 to 3600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_command_seconds: Option<u32>,
+    /// On a secondary: where a sync that changed something is reported to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_url: Option<String>,
+    /// What such reports are signed with.
+    #[serde(skip_serializing)]
+    pub hook_secret: Option<Secret>,
+    /// A file that holds it instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_secret_file: Option<PathBuf>,
     /// bcrypt cost of people's passwords, 10 to 16.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_cost: Option<u32>,
@@ -56,6 +76,11 @@ pub struct ConfigFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_hours: Option<u32>,
 }
+
+/// Holds the secret of hooks instead of the settings.
+pub const HOOK_SECRET_VARIABLE: &str = "SANDPIPER_HOOK_SECRET";
+/// Shorter ones can be guessed.
+const HOOK_SECRET_CHARACTERS: usize = 16;
 
 /// In minutes.
 const DAYS_90: u32 = 90 * 24 * 60;
@@ -92,6 +117,15 @@ impl ConfigFile {
         if config.rotate_every_days.is_some_and(|days| !(1..=3_650).contains(&days)) {
             return Err("rotate_every_days must be 1 to 3650".to_owned());
         }
+        if config.sync_jobs.is_some_and(|jobs| !(1..=64).contains(&jobs)) {
+            return Err("sync_jobs must be 1 to 64".to_owned());
+        }
+        if config.hook_command_seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
+            return Err("hook_command_seconds must be 1 to 3600".to_owned());
+        }
+        if config.hook_secret.is_some() && config.hook_secret_file.is_some() {
+            return Err("hook_secret and hook_secret_file say the same: set one of them".to_owned());
+        }
         if config.tls_cert.is_some() != config.tls_key.is_some() {
             return Err("tls_cert and tls_key belong together: set both or none".to_owned());
         }
@@ -117,6 +151,33 @@ impl ConfigFile {
             versions: self.keep_versions.map_or(default.versions, i64::from),
             young: self.keep_hours.map_or(default.young, |hours| chrono::Duration::hours(i64::from(hours))),
         }
+    }
+
+    /// What reports of hooks are signed with: from the environment, the settings, or the file that they name.
+    ///
+    /// # Errors
+    /// [`Misconfigured`] for a file that cannot be read or that others can read, and for a secret that is too short; it is
+    /// never shown.
+    pub fn hook_secret(&self) -> Result<Option<Secret>, Misconfigured> {
+        let (secret, from) =
+            match (std::env::var(HOOK_SECRET_VARIABLE), &self.hook_secret, &self.hook_secret_file) {
+                (Ok(text), _, _) => (Secret::from(text.trim()), HOOK_SECRET_VARIABLE.to_owned()),
+                (_, Some(secret), _) => (secret.clone(), "hook_secret".to_owned()),
+                (_, None, Some(path)) => {
+                    require_private(path)?;
+                    let text = std::fs::read_to_string(path)
+                        .map(zeroize::Zeroizing::new)
+                        .map_err(|error| Misconfigured(format!("cannot read {}: {error}", path.display())))?;
+                    (Secret::from(text.trim()), path.display().to_string())
+                }
+                (_, None, None) => return Ok(None),
+            };
+        if secret.expose().chars().count() < HOOK_SECRET_CHARACTERS {
+            return Err(Misconfigured(format!(
+                "{from}: the secret must have {HOOK_SECRET_CHARACTERS} characters or more: `openssl rand -hex 32` makes one"
+            )));
+        }
+        Ok(Some(secret))
     }
 
     /// Cost and least score of passwords.
@@ -148,6 +209,11 @@ mod tests {
             "session_idle_minutes = 1000000",
             "tls_cert = \"x\"",
             "rotate_every_days = 0",
+            "sync_jobs = 0",
+            "hook_command = \"one text\"",
+            "hook_command_seconds = 0",
+            "hook_secret = 7",
+            "hook_secret = \"a\"\nhook_secret_file = \"b\"",
             "trusted_proxies = [\"10.0.0.1/8\"]",
             "listen = \"x\"",
         ] {

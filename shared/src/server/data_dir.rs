@@ -182,7 +182,7 @@ impl DataDir {
     }
 }
 
-fn require_private(path: &Path) -> Result<(), Misconfigured> {
+pub(super) fn require_private(path: &Path) -> Result<(), Misconfigured> {
     let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
     let for_others = metadata.mode() & 0o077;
     if for_others == 0 {

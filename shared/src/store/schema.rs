@@ -209,6 +209,7 @@ tables! {
         offered: Bool,
         created_at: SqlTime,
         updated_at: SqlTime,
+        gone: Bool,
     }
     activity (id) {
         id: BigInt,
@@ -279,6 +280,41 @@ tables! {
         error: Text,
         started_at: SqlTime,
         finished_at: Nullable<SqlTime>,
+        asked_by: Text,
+        slice: Text,
+        slices_done: BigInt,
+        grains_done: BigInt,
+        grains_total: BigInt,
+        bytes_done: BigInt,
+        bytes_total: BigInt,
+        bytes_per_second: BigInt,
+        touched_at: Nullable<SqlTime>,
+        cancel_asked: Bool,
+        results: Nullable<Text>,
+        hook_error: Text,
+    }
+    outbox (id) {
+        id: BigInt,
+        primary_id: SqlId,
+        record: Text,
+        attempts: BigInt,
+        created_at: SqlTime,
+    }
+    schedules (primary_id) {
+        primary_id: SqlId,
+        cron: Nullable<Text>,
+        zone: Text,
+        period_seconds: Nullable<BigInt>,
+        jitter_seconds: BigInt,
+        paused: Bool,
+        next_run_at: SqlTime,
+        claimed_until: Nullable<SqlTime>,
+        claim: Nullable<SqlId>,
+        failures: BigInt,
+        last_run_id: Nullable<SqlId>,
+        last_error: Text,
+        created_at: SqlTime,
+        updated_at: SqlTime,
     }
     tags (id) {
         id: BigInt,
@@ -352,6 +388,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     receivers,
     stages,
     sync_runs,
+    outbox,
+    schedules,
     tags,
     slice_tags,
     imports,

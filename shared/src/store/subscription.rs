@@ -32,6 +32,8 @@ pub struct SubscriptionRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// On a secondary: the primary lists it no longer. On a primary always `false`.
+    pub gone: bool,
 }
 
 impl SubscriptionRow {
@@ -234,6 +236,28 @@ pub fn set_offered(conn: &mut Connection, id: Id, offered: bool, now: Timestamp)
         .set((subscriptions::offered.eq(offered), subscriptions::updated_at.eq(now)))
         .execute(conn)?;
     Ok(())
+}
+
+/// Notes that the primary lists a subscription no longer, or lists it again.
+///
+/// # Errors
+/// What SQL reports.
+pub fn set_gone(conn: &mut Connection, id: Id, gone: bool, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(subscriptions::table.find(id))
+        .set((subscriptions::gone.eq(gone), subscriptions::updated_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Every subscription to a slice.
+///
+/// # Errors
+/// What SQL reports.
+pub fn of_slice(conn: &mut Connection, slice_id: Id) -> Result<Vec<SubscriptionRow>, StoreError> {
+    Ok(subscriptions::table
+        .filter(subscriptions::slice_id.eq(slice_id))
+        .order(subscriptions::id)
+        .load(conn)?)
 }
 
 /// Gives the subscription of a pair the id that the primary now uses for it.

@@ -17,6 +17,8 @@ pub mod password;
 pub mod patch;
 pub mod publication;
 pub mod receiver;
+pub mod run;
+pub mod schedule;
 pub mod server;
 pub mod session;
 pub mod setting;

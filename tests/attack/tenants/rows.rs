@@ -189,9 +189,8 @@ fn assign(rows: &mut [Row]) {
             "settings" => (None, Some(companies.clone())),
             // Drafts, and the staff's own.
             "grains" | "slice_metadata" | "tags" | "slice_tags" | "keyring" | "imports" | "partners"
-            | "sync_runs" | "stages" | "version_leases" | "recoveries" | "deaths" => {
-                (None, Some(BTreeSet::new()))
-            }
+            | "sync_runs" | "outbox" | "schedules" | "stages" | "version_leases" | "recoveries"
+            | "deaths" => (None, Some(BTreeSet::new())),
             other => panic!("whose are the rows of {other}?"),
         };
         let readers = readers.unwrap_or_else(|| owner.iter().cloned().collect());

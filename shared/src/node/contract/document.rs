@@ -140,6 +140,10 @@ fn describe(operation: &Operation) -> utoipa::openapi::path::Operation {
         answer = answer.content(body.kind, content(body));
     }
     built = built.response(operation.status.to_string(), answer.build());
+    if let Some(body) = &operation.begun {
+        let begun = ResponseBuilder::new().description("Begun").content(body.kind, content(body));
+        built = built.response("202", begun.build());
+    }
     for status in refusals(operation, rule) {
         built = built.response(status.to_string(), refusal(status, rule.is_some()));
     }
@@ -186,6 +190,7 @@ fn about_parameter(name: &str) -> &'static str {
         "grain_id" => "A grain's id",
         "subscription_id" => "A subscription's id",
         "session_id" => "A login's id",
+        "run_id" => "A run's id",
         "user_id" => "A user's number",
         "tag_id" => "A tag's number",
         "activity_id" => "The record's number",

@@ -7,6 +7,7 @@ mod account;
 mod document;
 mod keyring;
 mod operation;
+mod run;
 mod slice;
 mod sync;
 
@@ -19,5 +20,6 @@ pub fn operations() -> Vec<Operation> {
     all.extend(keyring::operations());
     all.extend(slice::operations());
     all.extend(sync::operations());
+    all.extend(run::operations());
     all
 }

@@ -60,6 +60,8 @@ pub struct Operation {
     pub(super) request_required: bool,
     pub(super) status: u16,
     pub(super) answer: Option<Body>,
+    /// What it answers with 202 to who does not want to wait.
+    pub(super) begun: Option<Body>,
     pub(super) refusals: Vec<u16>,
     pub(super) schemas: Vec<Named>,
 }
@@ -108,6 +110,7 @@ impl Resource {
             request_required: true,
             status: 200,
             answer: None,
+            begun: None,
             refusals: Vec::new(),
             schemas: Vec::new(),
         }
@@ -136,6 +139,7 @@ impl Operation {
             request_required: self.request_required,
             status: self.status,
             answer: self.answer.as_ref().map(Body::copy),
+            begun: self.begun.as_ref().map(Body::copy),
             refusals: self.refusals.clone(),
             schemas: self.schemas.clone(),
         }
@@ -232,6 +236,18 @@ impl Operation {
     pub(super) fn creates<T: ToSchema>(mut self) -> Self {
         self.status = 201;
         self.answers::<T>()
+    }
+
+    /// Answers 202 with JSON.
+    pub(super) fn accepts<T: ToSchema>(mut self) -> Self {
+        self.status = 202;
+        self.answers::<T>()
+    }
+
+    /// Answers 202 with JSON to who does not want to wait.
+    pub(super) fn or_accepts<T: ToSchema>(mut self) -> Self {
+        self.begun = Some(Body { kind: JSON, schema: self.refer::<T>(), example: None });
+        self
     }
 
     /// Answers with text of another type than JSON.
@@ -382,6 +398,7 @@ impl Body {
 }
 
 pub(super) const JSON: &str = "application/json";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// A whole number of 64 bits.

@@ -123,7 +123,8 @@ fn slices() -> Vec<Operation> {
                 (Method::DELETE, "/v1/slices/{slice_id}"),
                 "Remove a slice with all it holds",
             )
-            .about("409 while a company subscribes to it, or somebody else has locked it.")
+            .about("409 while a company subscribes to it, or somebody else has locked it. On a secondary: 409 while its primary offers it, \
+                 unless that primary's company is switched off here, and while a sync with it runs.")
             .refuses(&[409]),
     ]
 }

@@ -1,4 +1,4 @@
-//! What a secondary calls at a primary, and what makes it do so.
+//! What a secondary calls at a primary.
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -12,16 +12,6 @@ use crate::wire::sync::WantedGrains;
 const SYNC: Resource = Resource("Sync");
 
 pub(super) fn operations() -> Vec<Operation> {
-    let run = SYNC
-        .may(Action::RunSync, "runSync", (Method::POST, "/v1/sync/{company_id}"), "Sync with a primary")
-        .about(
-            "`company_id` is the company that stands for the primary here. Answers when it is done: 200 only if every active \
-             slice that the primary offers is now equal to the primary's. It goes on if the caller hangs up.\n\n409: another \
-             sync with that primary runs, or something must be set up first. 502: the primary refused, failed or could not \
-             be reached, or some slices failed: `message` says which and why.",
-        )
-        .refuses(&[409, 502]);
-    let at_root = run.also("runSyncAtRoot", "/sync/{company_id}");
     vec![
         SYNC.may(
             Action::OpenSyncSocket,
@@ -89,7 +79,5 @@ pub(super) fn operations() -> Vec<Operation> {
         .number("offset", "Where the piece begins: a multiple of 1048576; 0 if absent.", 0)
         .answers_text("application/octet-stream", "H4sIAAAAAAAC")
         .refuses(&[409]),
-        run,
-        at_root,
     ]
 }

@@ -12,11 +12,7 @@ use crate::wire::Timestamp;
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; what the store reports.
-pub(super) fn require_still_good(
-    conn: &mut Connection,
-    who: &Principal,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub fn require_still_good(conn: &mut Connection, who: &Principal, now: Timestamp) -> Result<(), Error> {
     let is_same = |user: &Holder| user.active && user.id == who.user_id && user.role == who.role.number();
     let is_good = match (who.key_id, who.session_id) {
         (Some(key_id), _) => {

@@ -2,7 +2,7 @@
 
 pub mod activity;
 pub mod api_key;
-mod caller;
+pub mod caller;
 pub mod company;
 pub mod grain;
 mod held_draft;

@@ -112,7 +112,10 @@ fn refuse_subscribed(conn: &mut Connection, id: Id) -> Result<(), Error> {
 }
 
 /// Removes what retired slices hold.
-async fn purge(node: &Node) -> Result<(), Error> {
+///
+/// # Errors
+/// What the store reports.
+pub async fn purge(node: &Node) -> Result<(), Error> {
     let retired = node.store.read(store::slice::retired).await?;
     for id in retired {
         loop {

@@ -61,6 +61,7 @@ pub async fn insert(node: &Node, body: CreateSubscription) -> Result<Subscriptio
         offered: true,
         created_at: now,
         updated_at: now,
+        gone: false,
     };
     node.store
         .write(move |conn| {

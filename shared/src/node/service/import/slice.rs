@@ -267,6 +267,7 @@ fn subscriptions(
             offered: true,
             created_at: notes.time_or_zero(Table::Subscriptions, sub.created_at, line),
             updated_at: notes.time_or_zero(Table::Subscriptions, sub.updated_at, line),
+            gone: false,
         });
     }
     rows
