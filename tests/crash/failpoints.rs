@@ -206,9 +206,9 @@ async fn a_file_is_cut_off(pair: &mut Pair, point: Failpoint) {
         assert_eq!(shown["content_count"], 0, "{shown}");
         let listed = admin.done(Method::GET, &format!("/v1/grains/slice/{id}"), None).await.expect("a list");
         assert_eq!(listed["paging"]["items_total"], 0, "{listed}");
+        // What is left has no owner any more after a minute without a sign of life.
+        observe::grow_old(&pair.stores().0).await;
     }
-    // What is left has no owner any more after a minute without a sign of life.
-    observe::grow_old(&pair.stores().0).await;
     let admin = &pair.publisher_admin;
     let published = admin.done(Method::POST, &path, Some(&file)).await.expect("a publication");
     assert_eq!((&published["version"], &published["content_count"]), (&json!(1), &json!(1)));

@@ -45,9 +45,14 @@ impl Publisher {
     }
 
     async fn changes(&self, slice: Id, mode: &str, lines: &[Value]) -> (u16, Value) {
-        let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        self.publish(&format!("{slice}/publish?mode={mode}"), NDJSON, body).await
+        self.publish(&format!("{slice}/publish?mode={mode}"), NDJSON, ndjson(lines)).await
     }
+}
+
+fn ndjson(lines: &[Value]) -> String {
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    // The last line has no end: many writers leave it out.
+    lines.join("\n")
 }
 
 fn noise(mib: usize) -> Vec<u8> {
@@ -257,8 +262,8 @@ async fn while_it_arrives_readers_see_the_old_version_editors_are_told_and_a_bro
             let request =
                 request.header("content-type", kind).bearer_auth(&publisher.token).body(body).send();
             let running = tokio::spawn(request);
-            let lines: String = (0..900).map(|n| format!("{}\n", put(&format!("k{n}"), "new"))).collect();
-            let begin = if is_file { noise(4) } else { lines.into_bytes() };
+            let lines: Vec<Value> = (0..900).map(|n| put(&format!("k{n}"), "new")).collect();
+            let begin = if is_file { noise(4) } else { ndjson(&lines).into_bytes() };
             for chunk in begin.chunks(60_000) {
                 sender.send(Ok(Bytes::copy_from_slice(chunk))).await.unwrap();
             }

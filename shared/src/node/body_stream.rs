@@ -30,7 +30,7 @@ pub fn piped(
         // As above.
         drop(sender.send(Ok(None)).await);
     };
-    (Box::pin(unfold(Some(receiver), next)), pump)
+    (Box::pin(unfold(Some(receiver), next).fuse()), pump)
 }
 
 type Rest = Option<Receiver<io::Result<Option<Bytes>>>>;

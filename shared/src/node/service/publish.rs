@@ -127,7 +127,11 @@ pub(super) fn next_version(
 }
 
 /// Makes the draft the published version, unless it changes nothing.
-fn seal_draft(conn: &mut Connection, slice: &SliceRow, now: Timestamp) -> Result<Published, Error> {
+pub(super) fn seal_draft(
+    conn: &mut Connection,
+    slice: &SliceRow,
+    now: Timestamp,
+) -> Result<Published, Error> {
     let base = store::version::find(conn, slice.id, slice.current_version)?.ok_or_else(|| {
         Error::Internal(format!("slice {} has no version {}", slice.id, slice.current_version))
     })?;

@@ -65,7 +65,7 @@ async fn apply_and_publish(
         batch: Vec::new(),
         batch_bytes: 0,
     };
-    let mut lines = Lines { content, buffer: BytesMut::new(), scanned: 0, number: 0 };
+    let mut lines = Lines { content: content.fuse(), buffer: BytesMut::new(), scanned: 0, number: 0 };
     while let Some((number, line)) = lines.next().await? {
         changes.take(number, &line).await?;
     }

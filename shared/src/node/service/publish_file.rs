@@ -7,14 +7,15 @@ use futures_util::{Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 
 use super::held_draft::{HeldDraft, Purpose};
-use super::publish::Published;
+use super::publish::{Published, refuse_open_draft, seal_draft};
+use super::slice::editable;
 use crate::crypto::set_hash::{GrainDigest, grain_digest};
 use crate::failpoint::{Failpoint, reach};
 use crate::node::{Error, Node};
 use crate::payload::stream::{TextReader, Z64Writer};
 use crate::payload::{Encoding, MAX_UNPACKED_BYTES};
-use crate::store;
 use crate::store::grain::{GrainRow, NewGrain};
+use crate::store::{self, Connection};
 use crate::wire::Id;
 use crate::wire::grain::LEVEL_1;
 use crate::wire::server::ServerRole;
@@ -39,6 +40,16 @@ pub async fn file(
     content: impl Stream<Item = io::Result<Bytes>> + Send + Unpin,
 ) -> Result<Published, Error> {
     node.require_role(ServerRole::Primary)?;
+    let mut content = content.fuse();
+    let mut beginning = Vec::new();
+    while beginning.len() < PORTION {
+        match content.next().await {
+            Some(chunk) => beginning.extend_from_slice(&chunk.map_err(|error| broke_off(&error))?),
+            None => return in_one_step(node, by, slice_id, source, beginning).await,
+        }
+    }
+    let beginning = futures_util::stream::iter([Ok(Bytes::from(beginning))]);
+    let content = beginning.chain(content);
     let draft = HeldDraft::take(node, by, slice_id, Purpose::Publish).await?;
     let result = fill_and_publish(&draft, source, content).await;
     if result.is_err()
@@ -50,16 +61,80 @@ pub async fn file(
     result
 }
 
+fn broke_off(error: &io::Error) -> Error {
+    Error::BadRequest(format!("the content broke off: {error}"))
+}
+
+/// A small file needs no draft that is held: publications of the same slice queue, and none is refused.
+async fn in_one_step(
+    node: &Node,
+    by: &str,
+    slice_id: Id,
+    source: String,
+    bytes: Vec<u8>,
+) -> Result<Published, Error> {
+    let (id, now, by) = (node.random.id(), node.clock.now(), by.to_owned());
+    // Compressing takes a while: not inside the transaction.
+    let packed = tokio::task::spawn_blocking(move || {
+        let hash = Sha256::digest(&bytes).to_vec();
+        Encoding::Z64.encode(&bytes).map(|payload| (hash, payload))
+    });
+    let (hash, payload) = packed
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))?
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let published = node
+        .store
+        .write(move |conn| {
+            let slice = editable(conn, slice_id, &by, now)?;
+            refuse_open_draft(conn, &slice)?;
+            let draft = slice.current_version + 1;
+            if let Some(only) = only_file(conn, slice_id, slice.current_version)?
+                && only.source == source
+                && content_hash(conn, &only)? == Some(hash)
+            {
+                return seal_draft(conn, &slice, now);
+            }
+            loop {
+                let page = store::grain::index_page(conn, slice_id, draft, None, PAGE)?;
+                if page.is_empty() {
+                    break;
+                }
+                let gone: Vec<Id> = page.into_iter().map(|(id, _digest)| id).collect();
+                store::grain::remove(conn, slice_id, draft, &gone)?;
+            }
+            let encoding = Encoding::Z64.as_str();
+            let new = NewGrain {
+                slice_id,
+                id,
+                grain_key: LEVEL_1.to_owned(),
+                digest: grain_digest(id, LEVEL_1, encoding, &source, &payload).to_vec(),
+                source,
+                encoding: encoding.to_owned(),
+                payload,
+                added_in: draft,
+                created_at: now,
+            };
+            store::grain::insert(conn, &[new])?;
+            seal_draft(conn, &slice, now)
+        })
+        .await?;
+    reach(Failpoint::PublishCommitted);
+    Ok(published)
+}
+
 async fn fill_and_publish(
     draft: &HeldDraft<'_>,
     source: String,
     content: impl Stream<Item = io::Result<Bytes>> + Send + Unpin,
 ) -> Result<Published, Error> {
-    let before = only_file(draft).await?.filter(|row| row.source == source);
+    let (slice_id, version) = (draft.slice.id, draft.base.version);
+    let before = draft.node.store.read(move |conn| only_file(conn, slice_id, version)).await?;
+    let before = before.filter(|row| row.source == source);
     let mut grain = FileGrain::new(draft, source);
     let hash = grain.fill(content).await?;
     if let Some(row) = before
-        && content_hash(draft.node, row).await? == Some(hash)
+        && draft.node.store.read(move |conn| content_hash(conn, &row)).await? == Some(hash)
     {
         draft.give_back().await?;
         return Ok(draft.published(&draft.base, false));
@@ -68,30 +143,24 @@ async fn fill_and_publish(
 }
 
 /// The slice's one grain, if it is a whole file.
-async fn only_file(draft: &HeldDraft<'_>) -> Result<Option<GrainRow>, Error> {
-    let (slice_id, version) = (draft.slice.id, draft.base.version);
-    let mut first =
-        draft.node.store.read(move |conn| store::grain::page(conn, slice_id, version, None, 2)).await?;
+fn only_file(conn: &mut Connection, slice_id: Id, version: i64) -> Result<Option<GrainRow>, Error> {
+    let mut first = store::grain::page(conn, slice_id, version, None, 2)?;
     let only = if first.len() == 1 { first.pop() } else { None };
     Ok(only.filter(|row| row.grain_key == LEVEL_1))
 }
 
 /// SHA-256 of what a grain's payload stands for: another compressor's text of the same file is the same file. `None` when
 /// the text cannot be read.
-async fn content_hash(node: &Node, row: GrainRow) -> Result<Option<Vec<u8>>, Error> {
+fn content_hash(conn: &mut Connection, row: &GrainRow) -> Result<Option<Vec<u8>>, Error> {
     let Ok(encoding) = row.encoding.parse::<Encoding>() else { return Ok(None) };
-    let Ok(mut reader) = TextReader::new(encoding, MAX_UNPACKED_BYTES, Hasher(Sha256::new())) else {
-        return Ok(None);
-    };
-    for seq in 0.. {
-        let row = row.clone();
-        let piece = node.store.read(move |conn| store::payload::part(conn, &row, seq)).await?;
-        let Some(piece) = piece else { break };
-        let read = tokio::task::spawn_blocking(move || reader.push(&piece).map(|()| reader)).await;
-        match read.map_err(|error| Error::Internal(error.to_string()))? {
-            Ok(same) => reader = same,
-            Err(_damaged) => return Ok(None),
+    let hasher = Hasher(Sha256::new());
+    let Ok(mut reader) = TextReader::new(encoding, MAX_UNPACKED_BYTES, hasher) else { return Ok(None) };
+    let mut seq = 0;
+    while let Some(piece) = store::payload::part(conn, row, seq)? {
+        if reader.push(&piece).is_err() {
+            return Ok(None);
         }
+        seq += 1;
     }
     Ok(reader.finish().ok().map(|hasher| hasher.0.finalize().to_vec()))
 }
@@ -148,8 +217,7 @@ impl<'a> FileGrain<'a> {
         let mut portion = Vec::new();
         loop {
             let chunk = content.next().await.transpose();
-            let chunk =
-                chunk.map_err(|error| Error::BadRequest(format!("the content broke off: {error}")))?;
+            let chunk = chunk.map_err(|error| broke_off(&error))?;
             let is_end = chunk.is_none();
             portion.extend_from_slice(&chunk.unwrap_or_default());
             if portion.len() < PORTION && !is_end {
@@ -189,15 +257,13 @@ impl<'a> FileGrain<'a> {
     }
 
     async fn write_piece(&mut self, bytes: usize) -> Result<(), Error> {
-        let row = match self.row {
-            Some(row) => row,
-            None => {
-                self.clear().await?;
-                let new = self.new.clone();
-                let row =
-                    self.draft.write(move |conn| Ok(store::grain::insert_unfinished(conn, &new, 0)?)).await?;
-                *self.row.insert(row)
-            }
+        let row = if let Some(row) = self.row {
+            row
+        } else {
+            self.clear().await?;
+            let new = self.new.clone();
+            let insert = move |conn: &mut Connection| Ok(store::grain::insert_unfinished(conn, &new, 0)?);
+            *self.row.insert(self.draft.write(insert).await?)
         };
         // The text is ASCII.
         let rest = self.text.split_off(bytes.min(self.text.len()));

@@ -17,7 +17,7 @@ use crate::wire::{Id, Timestamp};
 pub struct Retention {
     /// So many of the newest versions, at least.
     pub versions: i64,
-    /// And those that are younger, [`YOUNG_MOST`] at most.
+    /// And those that are younger, 1,000 at most.
     pub young: chrono::Duration,
 }
 
