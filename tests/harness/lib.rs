@@ -8,9 +8,11 @@
 
 pub mod beside;
 pub mod binaries;
+pub mod chaos;
 pub mod database;
 pub mod detour;
 pub mod fake;
+pub mod ledger;
 pub mod left_out;
 pub mod liar;
 pub mod node;
@@ -18,6 +20,7 @@ pub mod postgres;
 pub mod restore;
 pub mod sample;
 pub mod seed;
+pub mod weather;
 
 pub use database::TestDatabase;
 pub use node::{ADMIN, Pair, TestPrimary, TestSecondary};

@@ -10,6 +10,7 @@
     reason = "a test stops where it fails, tells a story in one go, and looks at a server with a stranger's client"
 )]
 
+mod chaos;
 mod exact;
 mod fault;
 mod go_primary;
