@@ -271,7 +271,7 @@ impl Reader {
                     }
                 }
                 // The others want a turn too.
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             looks
         });

@@ -331,25 +331,33 @@ impl Run {
 
     /// One version further; also whether it was begun by an earlier run.
     async fn fetch(&self, remote: &Slice, local: VersionRow) -> Result<(Change, bool), Error> {
-        let mut stage = Stage::begin(self, local).await?;
+        let stage = Stage::begin(self, local.clone()).await?;
         let has_gone_on = stage.left().is_some();
+        match self.fill(remote, stage).await {
+            // What was left may be what is wrong: it is gone now, and this time all of it comes anew.
+            Err(Error::Upstream(why)) if has_gone_on => {
+                tracing::warn!(slice = %remote.slice_name, error = %why, "what an earlier run left is of no use: begun anew");
+                self.fill(remote, Stage::begin(self, local).await?).await.map(|change| (change, false))
+            }
+            result => result.map(|change| (change, has_gone_on)),
+        }
+    }
+
+    async fn fill(&self, remote: &Slice, mut stage: Stage) -> Result<Change, Error> {
         let result = if self.speaks_sync_2 {
             feed::fetch(self, &mut stage).await
         } else {
             go_wire::fetch(self, remote, &mut stage).await
         };
-        match result {
-            Ok(change) => Ok((change, has_gone_on)),
-            Err(error) => {
-                // The old version was never touched. What came over a connection that broke is good: the next run goes on with it.
-                // What was wrong in any way goes now, or at the next begin.
-                let left = if error.is_temporary() { stage.leave().await } else { stage.abandon().await };
-                if let Err(undo) = left {
-                    tracing::warn!(error = %undo, "leaving a staged version failed: the next run sees to it");
-                }
-                Err(error)
+        if let Err(error) = &result {
+            // The old version was never touched. What came over a connection that broke is good: the next run goes on with it.
+            // What was wrong in any way goes now, or at the next begin.
+            let left = if error.is_temporary() { stage.leave().await } else { stage.abandon().await };
+            if let Err(undo) = left {
+                tracing::warn!(error = %undo, "leaving a staged version failed: the next run sees to it");
             }
         }
+        result
     }
 
     /// A primary that once spoke sync-2 is not read over the weaker Go wire: whoever strips the feature from the answer
