@@ -17,7 +17,7 @@ use shared::wire::Id;
 use tokio::task::JoinHandle;
 
 use crate::TestPrimary;
-use crate::node::{ADMIN, all_grains};
+use crate::node::all_grains;
 
 /// What readers of a database see of a slice.
 #[derive(Clone, Debug)]
@@ -218,19 +218,15 @@ impl Publisher {
     /// Gives the draft other metadata.
     ///
     /// # Panics
-    /// When the server refuses.
+    /// When the database refuses.
     pub async fn set_metadata(&mut self, primary: &TestPrimary, metadata: &Value) {
-        let login = json!({ "username": ADMIN.0, "password": ADMIN.1 });
-        let login: Value = primary.admin.post("/login", &login).await.expect("a good login");
-        let answer = crate::stranger()
-            .patch(format!("{}/v1/slices/{}", primary.url, self.slice))
-            .bearer_auth(login["token"].as_str().expect("a token"))
-            .json(&json!({ "metadata": metadata }))
-            .send()
-            .await
-            .expect("an answer");
-        assert!(answer.status().is_success(), "{}", answer.status());
         self.metadata = serde_json::from_value(metadata.clone()).expect("names and texts");
+        let (slice, pairs) = (self.slice, self.metadata.clone().into_iter().collect::<Vec<_>>());
+        let write = move |conn: &mut store::Connection| -> Result<(), StoreError> {
+            let row = store::slice::find(conn, slice)?.expect("the slice");
+            store::metadata::replace(conn, slice, row.current_version + 1, &pairs)
+        };
+        primary.node.store.write(write).await.expect("other metadata");
     }
 
     /// Publishes the draft.

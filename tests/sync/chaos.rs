@@ -8,12 +8,13 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use shared::store;
 use shared::wire::Id;
-use tests::chaos::{Answer, Chaos};
-use tests::fake::Asked;
-use tests::ledger::{Ledger, Publisher, Reader, Shown};
-use tests::seed::{Draw, draw_of, number, say, seed};
+use tests::chaos::Chaos;
+use tests::ledger::{Ledger, Publisher, Reader};
+use tests::seed::{Draw, draw_of, say, seed};
 use tests::weather::{Climate, Weather};
 use tests::{TestDatabase, TestPrimary, TestSecondary};
+
+use super::{forget_source, rounds, without_sync_2};
 
 const MIB: usize = 1024 * 1024;
 /// No sync takes longer than this, whatever it meets.
@@ -35,14 +36,6 @@ struct World {
     secondary: TestSecondary,
     ledger: Ledger,
     publishers: Vec<Publisher>,
-}
-
-/// A primary of the reference, as far as the secondary can tell.
-fn without_sync_2(asked: &Asked, mut answer: Answer) -> Answer {
-    if asked.path == "/server" {
-        answer.body = String::from_utf8(answer.body).unwrap().replace("sync-2", "sync-0").into_bytes();
-    }
-    answer
 }
 
 /// Small and large ones, packed ones, and one that travels in pieces.
@@ -134,17 +127,6 @@ impl World {
         publisher.publish(&self.primary).await;
     }
 
-    /// As after a restore: nobody at the primary knows the version that is here, so ids are compared.
-    async fn forget_versions(&self) {
-        for slice in self.slices() {
-            let Some(shown) = Shown::of(self.store(), slice).await else { continue };
-            let (number, stray) = (shown.row.version, (shared::clock::Random::System.id(), 77));
-            let write =
-                move |conn: &mut store::Connection| store::version::set_source(conn, slice, number, stray, None);
-            self.store().write(write).await.unwrap();
-        }
-    }
-
     async fn sync(&self) -> Result<(), String> {
         let run = self.secondary.sync(self.primary.server_id);
         let ended = tokio::time::timeout(DEADLINE, run).await.expect("a sync ends");
@@ -156,7 +138,9 @@ impl World {
             self.publish(draw).await;
         }
         if self.wire == Wire::Sync2 && draw.random_ratio(1, 4) {
-            self.forget_versions().await;
+            for slice in self.slices() {
+                forget_source(self.store(), slice).await;
+            }
         }
         let places: [&[&str]; 4] = [&[], &["/feed", "/brief", "/subs"], &["/grains", "/payload"], &["/feed"]];
         let chance = [20, 50, 90][draw.random_range(0..3)];
@@ -213,13 +197,8 @@ impl Drop for Told<'_> {
     }
 }
 
-/// So many rounds on each database.
-fn rounds(thorough: u32) -> u32 {
-    number("SANDPIPER_TEST_CHAOS").unwrap_or_else(|| tests::times(thorough))
-}
-
 async fn storms(wire: Wire, test: &'static str) {
-    let rounds = rounds(120);
+    let rounds = rounds(80);
     say(&format!("{test}: {rounds} rounds on each database with SANDPIPER_TEST_SEED={}", seed()));
     for mut world in World::each(wire, test).await {
         let (store, admin) = (world.store().clone(), world.secondary.admin.clone());

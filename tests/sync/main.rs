@@ -11,12 +11,15 @@
 )]
 
 mod chaos;
+mod corrupt;
+mod corrupt_go;
 mod exact;
 mod fault;
 mod go_primary;
 mod history;
 mod hook;
 mod isolation;
+mod many;
 mod outage;
 mod publish;
 mod receivers;
@@ -24,8 +27,13 @@ mod resume;
 mod retention;
 mod runs;
 mod schedule;
+mod storm;
 
 use secondary::sync::{Change, Outcome, Report};
+use shared::store::{self, Store};
+use shared::wire::Id;
+use tests::chaos::Answer;
+use tests::fake::Asked;
 use tests::{Pair, TestDatabase};
 
 /// A pair on SQLite, and one on PostgreSQL where there is one.
@@ -50,4 +58,27 @@ fn change(report: &Report) -> Change {
 
 fn is_unchanged(report: &Report) -> bool {
     report.slices.iter().all(|slice| matches!(slice.outcome, Outcome::Unchanged))
+}
+
+/// What was read from a server of ours looks as if a server of the reference had sent it.
+fn without_sync_2(asked: &Asked, mut answer: Answer) -> Answer {
+    if asked.path == "/server" {
+        answer.body = String::from_utf8(answer.body).unwrap().replace("sync-2", "sync-0").into_bytes();
+    }
+    answer
+}
+
+/// As after a restore: nobody at the primary knows the version that is here, so ids are compared.
+async fn forget_source(store: &Store, slice: Id) {
+    let stray = (shared::clock::Random::System.id(), 77);
+    let write = move |conn: &mut store::Connection| -> Result<(), store::StoreError> {
+        let Some(row) = store::slice::find(conn, slice)? else { return Ok(()) };
+        store::version::set_source(conn, slice, row.current_version, stray, None)
+    };
+    store.write(write).await.unwrap();
+}
+
+/// How many rounds, or syncs, of one test: as `SANDPIPER_TEST_CHAOS` says, or so many with `SANDPIPER_TEST_THOROUGH=1`.
+fn rounds(thorough: u32) -> u32 {
+    tests::seed::number("SANDPIPER_TEST_CHAOS").unwrap_or_else(|| tests::times(thorough))
 }
