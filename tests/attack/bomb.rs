@@ -1,12 +1,15 @@
 //! Small answers that unpack to gigabytes, against a real process, whose memory the system counts.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use shared::crypto::set_hash::grain_digest;
 use tests::fake::{Asked, Fake, Script, json as answer};
+use tests::seed::say;
 
 use super::Caller;
 use super::process::{PASSWORD, Secondary};
@@ -16,8 +19,14 @@ const SLICE: &str = "2c000000-0000-4000-8000-000000000001";
 const MIB: usize = 1024 * 1024;
 /// What a bomb unpacks to.
 const BOMB: usize = 4 * 1024 * MIB;
-/// What a secondary may need for whatever one answer holds, in MiB.
-const BOUND: u64 = 384;
+/// What a secondary may need for whatever one answer holds, in MiB, above what it needs when it rests.
+const BOUND: u64 = 64;
+/// How long it may look at it.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Of subscriptions, which are ten times as many as there may be.
+const SUBSCRIPTIONS: usize = 10_000_000;
+/// Levels of JSON.
+const LEVELS: usize = 1_000_000;
 
 /// An answer made of little: how it begins, what it repeats up to `size`, and how it ends.
 struct Bomb {
@@ -42,8 +51,8 @@ impl Bomb {
     }
 
     fn answer(&self) -> HttpResponse {
-        let block = Bytes::from(self.again.repeat(MIB / self.again.len()));
-        let blocks = self.size / block.len();
+        let block = Bytes::from(self.again.repeat((MIB / self.again.len()).max(1)));
+        let blocks = self.size.div_ceil(block.len());
         let head = [Bytes::from(self.head.clone())].into_iter();
         let pieces = head.chain(std::iter::repeat_n(block, blocks)).chain([Bytes::from(self.tail.clone())]);
         let pieces = pieces.map(Ok::<_, std::io::Error>);
@@ -66,11 +75,25 @@ fn subscription() -> Value {
 }
 
 fn header() -> String {
+    header_of(5, 1 << 38)
+}
+
+fn header_of(count: i64, payload_bytes: i64) -> String {
     json!({
-        "mode": "full", "slice_id": SLICE, "epoch": PRIMARY, "version": 3, "digest": "0".repeat(64), "count": 5,
-        "payload_bytes": i64::MAX, "content_hash": "", "ids_hash": "", "metadata": [],
+        "mode": "full", "slice_id": SLICE, "epoch": PRIMARY, "version": 3, "digest": "0".repeat(64), "count": count,
+        "payload_bytes": payload_bytes, "content_hash": "", "ids_hash": "", "metadata": [],
     })
     .to_string()
+}
+
+/// A good grain, as a line.
+fn grain_line() -> String {
+    let (id, key, payload) = (shared::clock::Random::System.id(), "part", "x".repeat(1_000));
+    let digest = data_encoding::HEXLOWER.encode(&grain_digest(id, key, "raw", "", &payload));
+    let grain = json!({
+        "id": id, "grain_key": key, "source": "", "encoding": "raw", "digest": digest, "payload": payload,
+    });
+    format!("{}\n", json!({ "grain": grain }))
 }
 
 fn honest(asked: &Asked) -> HttpResponse {
@@ -123,6 +146,50 @@ fn well_formed() -> Vec<Arc<Bomb>> {
     ]
 }
 
+/// Objects in objects, a million deep, wherever an answer is read.
+fn deep() -> Vec<Arc<Bomb>> {
+    let header = header();
+    let nested = |target, head: &str, again: &str| {
+        Bomb::whole(target, head, again, LEVELS * again.len(), "")
+    };
+    let mut all = Vec::new();
+    for again in ["[", "{\"a\":"] {
+        all.push(nested("/login", "", again));
+        all.push(nested("/login", "{\"token\":\"t\",\"more\":", again));
+        all.push(nested("/server", "{\"features\":", again));
+        all.push(nested("/v1/sync/subs", "", again));
+        all.push(nested("/v1/sync/subs", "[{\"more\":", again));
+        all.push(nested("/feed", "", again));
+        all.push(nested("/feed", "{\"metadata\":", again));
+        all.push(nested("/feed", &format!("{header}\n"), again));
+        all.push(nested("/feed", &format!("{header}\n{{\"grain\":"), again));
+    }
+    all
+}
+
+/// Each is small and good, but there are ten million of them.
+fn many() -> Vec<Arc<Bomb>> {
+    let subscription = subscription().to_string();
+    let id = PRIMARY;
+    let least = format!("{{\"id\":\"{id}\",\"slice_id\":\"{id}\",\"company_id\":\"{id}\"}}");
+    [subscription, least]
+        .into_iter()
+        .map(|one| {
+            let size = SUBSCRIPTIONS * (one.len() + 1);
+            Bomb::whole("/v1/sync/subs", "[", &format!("{one},"), size, &format!("{one}]"))
+        })
+        .collect()
+}
+
+/// Good lines without an end, and a header that allows for all of them.
+fn unlimited() -> Vec<Arc<Bomb>> {
+    let line = grain_line();
+    [(i64::MAX, i64::MAX), (i64::MAX, 1 << 30), (5, i64::MAX)]
+        .into_iter()
+        .map(|(count, bytes)| Bomb::endless("/feed", &format!("{}\n", header_of(count, bytes)), &line))
+        .collect()
+}
+
 /// Lets a real secondary sync with each; it must refuse, within its bound of memory.
 async fn survives(bombs: &[Arc<Bomb>], codings: &[&'static str]) {
     let secondary = tokio::task::spawn_blocking(Secondary::new).await.unwrap();
@@ -140,10 +207,14 @@ async fn survives(bombs: &[Arc<Bomb>], codings: &[&'static str]) {
         for (number, bomb) in bombs.iter().enumerate() {
             *plan.lock().unwrap() = Arc::clone(bomb);
             server.forget_peak();
+            let idle = server.peak_mib();
+            let start = Instant::now();
             let (status, body) = admin.call("POST", &format!("/v1/sync/{PRIMARY}"), None).await;
-            let peak = server.peak_mib();
-            assert_eq!(status, 502, "{coding} {} {number}: {body}", bomb.target);
-            assert!(peak < BOUND, "{coding} {} {number}: {peak} MiB", bomb.target);
+            let (took, above) = (start.elapsed(), server.peak_mib().saturating_sub(idle));
+            let what = format!("{coding} {} {number}: {} ms, {above} MiB", bomb.target, took.as_millis());
+            say(&what);
+            assert_eq!(status, 502, "{what}: {body}");
+            if std::env::var_os("LOOSE").is_none() { assert!(above < BOUND && took < DEADLINE, "{what}: {body}"); }
             let seen = std::mem::take(&mut *fake.seen.lock().unwrap());
             assert!(
                 seen.iter().any(|asked| asked.path.ends_with(bomb.target)),
@@ -163,4 +234,19 @@ async fn an_answer_that_unpacks_to_gigabytes_is_refused_and_costs_bounded_memory
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_well_formed_answer_costs_no_more_than_a_broken_one() {
     survives(&well_formed(), &["gzip"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_a_million_levels_deep_is_refused_wherever_it_is_read() {
+    survives(&deep(), &["identity", "gzip", "zstd"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_million_subscriptions_are_refused_at_the_first_that_is_too_many() {
+    survives(&many(), &["identity", "zstd"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_announces_more_than_any_slice_has_is_refused_at_its_header() {
+    survives(&unlimited(), &["identity", "gzip", "zstd"]).await;
 }

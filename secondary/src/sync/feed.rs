@@ -18,6 +18,10 @@ use super::stage::{Arrived, IDS_COMPARED, Left, NOTHING_YET, Source, Stage};
 use super::switch::Expected;
 use super::{Change, Event, Run};
 
+/// What no slice has more of. Whoever announces more would have this node write until its disk is full.
+const MOST_GRAINS: i64 = 100_000_000;
+/// Bytes of payload text, 1 TiB.
+const MOST_PAYLOAD_BYTES: i64 = 1 << 40;
 /// Removals held in memory before they are staged.
 const REMOVALS_AHEAD: usize = 5_000;
 
@@ -160,6 +164,9 @@ fn go_on(base: &VersionRow, left: &Left) -> FeedQuery {
 fn check(header: &FeedHeader) -> Result<(), Error> {
     if header.count < 0 || header.payload_bytes < 0 || header.version < 0 {
         return Err(unexpected("a negative number"));
+    }
+    if header.count > MOST_GRAINS || header.payload_bytes > MOST_PAYLOAD_BYTES {
+        return Err(unexpected("a feed that announces more than any slice may have"));
     }
     let is_sha1 =
         |text: &str| text.is_empty() || (text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit()));

@@ -2,6 +2,7 @@
 
 mod hook;
 mod lines;
+mod list;
 mod login;
 mod sync;
 mod unpack;

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use reqwest::header::CONTENT_ENCODING;
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
+use super::list::Elements;
 use super::{Client, ClientError, Lines};
 use crate::crypto::content_digest::is_content_digest;
 use crate::wire::Id;
@@ -16,40 +16,8 @@ use crate::wire::sync::{FeedQuery, PIECE_BYTES, PieceQuery, WantedGrains};
 
 /// What a primary may list (design §6).
 const MAX_SUBSCRIPTIONS: usize = 100_000;
-/// The same in bytes: a subscription with its slice has about 900.
-const MAX_LIST: usize = 128 * 1024 * 1024;
 /// A slice's metadata: it is made by one request of at most 1 MiB.
 const MAX_METADATA: usize = 4 * 1024 * 1024;
-
-/// A list that is not read beyond `N`: as objects its elements are many times larger than as text.
-struct Bounded<T, const N: usize>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Elements<T, const N: usize>(std::marker::PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Elements<T, N> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "a list of at most {N}")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-                let mut elements = Vec::new();
-                while let Some(element) = list.next_element()? {
-                    if elements.len() == N {
-                        return Err(serde::de::Error::invalid_length(N + 1, &self));
-                    }
-                    elements.push(element);
-                }
-                Ok(elements)
-            }
-        }
-
-        deserializer.deserialize_seq(Elements::<T, N>(std::marker::PhantomData)).map(Self)
-    }
-}
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -65,10 +33,15 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn subscriptions(&self) -> Result<Vec<Subscription>, ClientError> {
-        let request = self.request(Method::GET, "/v1/sync/subs");
-        let list: Option<Bounded<Subscription, MAX_SUBSCRIPTIONS>> =
-            self.json_within(request, MAX_LIST).await?;
-        Ok(list.map(|list| list.0).unwrap_or_default())
+        let answer = self.send(self.request(Method::GET, "/v1/sync/subs")).await?;
+        let (mut elements, mut list) = (Elements::new(self.clone(), answer), Vec::new());
+        while let Some(subscription) = elements.next().await? {
+            if list.len() == MAX_SUBSCRIPTIONS {
+                return Err(self.unexpected(format!("more than {MAX_SUBSCRIPTIONS} subscriptions")));
+            }
+            list.push(subscription);
+        }
+        Ok(list)
     }
 
     /// sync-2: a slice version, or the way to it from `have`. The first line is a
