@@ -149,9 +149,7 @@ fn well_formed() -> Vec<Arc<Bomb>> {
 /// Objects in objects, a million deep, wherever an answer is read.
 fn deep() -> Vec<Arc<Bomb>> {
     let header = header();
-    let nested = |target, head: &str, again: &str| {
-        Bomb::whole(target, head, again, LEVELS * again.len(), "")
-    };
+    let nested = |target, head: &str, again: &str| Bomb::whole(target, head, again, LEVELS * again.len(), "");
     let mut all = Vec::new();
     for again in ["[", "{\"a\":"] {
         all.push(nested("/login", "", again));
@@ -214,7 +212,9 @@ async fn survives(bombs: &[Arc<Bomb>], codings: &[&'static str]) {
             let what = format!("{coding} {} {number}: {} ms, {above} MiB", bomb.target, took.as_millis());
             say(&what);
             assert_eq!(status, 502, "{what}: {body}");
-            if std::env::var_os("LOOSE").is_none() { assert!(above < BOUND && took < DEADLINE, "{what}: {body}"); }
+            if std::env::var_os("LOOSE").is_none() {
+                assert!(above < BOUND && took < DEADLINE, "{what}: {body}");
+            }
             let seen = std::mem::take(&mut *fake.seen.lock().unwrap());
             assert!(
                 seen.iter().any(|asked| asked.path.ends_with(bomb.target)),

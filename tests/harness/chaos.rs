@@ -100,9 +100,10 @@ impl Answer {
             Coding::Gzip => "content-encoding: gzip\r\n",
             Coding::Zstd => "content-encoding: zstd\r\n",
         };
-        let length = match self.wire.is_chunked {
-            true => "transfer-encoding: chunked\r\n".to_owned(),
-            false => format!("content-length: {}\r\n", body.len()),
+        let length = if self.wire.is_chunked {
+            "transfer-encoding: chunked\r\n".to_owned()
+        } else {
+            format!("content-length: {}\r\n", body.len())
         };
         let mut bytes = format!(
             "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-digest: {digest}\r\n{coding}{length}\r\n",
@@ -147,11 +148,8 @@ impl Chaos {
         let seen: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let pass: Meddle = Arc::new(|_asked, answer| answer);
         let meddle = Arc::new(Mutex::new(pass));
-        let road = Road {
-            upstream: Upstream::new(upstream),
-            seen: Arc::clone(&seen),
-            meddle: Arc::clone(&meddle),
-        };
+        let road =
+            Road { upstream: Upstream::new(upstream), seen: Arc::clone(&seen), meddle: Arc::clone(&meddle) };
         let task = tokio::spawn(accept(listener, Arc::new(road)));
         Self { url: format!("http://{address}"), seen, meddle, task }
     }
@@ -259,6 +257,7 @@ async fn question(client: &mut TcpStream, arrived: &mut Vec<u8>) -> std::io::Res
                     uri,
                     authorization: header("authorization"),
                     content_type: header("content-type"),
+                    signature: header("sandpiper-signature"),
                     body,
                 }));
             }

@@ -167,6 +167,9 @@ pub struct Publisher {
 
 impl Publisher {
     /// Of a slice without grains, which has `metadata` in its draft.
+    ///
+    /// # Panics
+    /// If a value of `metadata` is no text.
     pub fn of(slice: Id, metadata: &Value, ledger: &Ledger) -> Self {
         let metadata = serde_json::from_value(metadata.clone()).expect("names and texts");
         Self { slice, draft: BTreeMap::new(), metadata, ledger: ledger.clone(), published: String::new() }
@@ -248,6 +251,9 @@ pub struct Reader {
 
 impl Reader {
     /// Of a secondary; its slices have at most 250 grains.
+    ///
+    /// # Panics
+    /// In its task, when it sees anything but a version that was published.
     pub fn start(store: Store, admin: Client, slices: Vec<Id>, ledger: Ledger) -> Self {
         let stop: Arc<AtomicBool> = Arc::default();
         let stopped = Arc::clone(&stop);

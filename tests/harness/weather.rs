@@ -97,8 +97,7 @@ impl Weather {
 /// Method and path, without ids.
 fn kind(asked: &Asked) -> String {
     let is_id = |part: &str| part.parse::<shared::wire::Id>().is_ok();
-    let parts: Vec<&str> =
-        asked.path.split('/').map(|part| if is_id(part) { "*" } else { part }).collect();
+    let parts: Vec<&str> = asked.path.split('/').map(|part| if is_id(part) { "*" } else { part }).collect();
     format!("{} {}", asked.method, parts.join("/"))
 }
 

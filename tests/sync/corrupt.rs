@@ -175,11 +175,20 @@ impl World {
                 panic!("{what}: {:?}", outcome.outcome)
             };
             match named {
-                Some(id) => assert!(error.contains(&format!("grain {id} arrived damaged")), "{what}: {error}"),
+                Some(id) => {
+                    assert!(error.contains(&format!("grain {id} arrived damaged")), "{what}: {error}")
+                }
                 None => assert!(
-                    ["do not match", "sent something unexpected", "another slice", "not asked for", "breaks off", "answered 40"]
-                        .iter()
-                        .any(|words| error.contains(words)),
+                    [
+                        "do not match",
+                        "sent something unexpected",
+                        "another slice",
+                        "not asked for",
+                        "breaks off",
+                        "answered 40"
+                    ]
+                    .iter()
+                    .any(|words| error.contains(words)),
                     "{what}: {error}"
                 ),
             }
@@ -266,8 +275,7 @@ fn damage_grain(mark: &Mark, grain: &mut Value, draw: &mut Draw) -> (String, Opt
             grain["digest"] = json!(format!("{}{other}{}", &digest[..at], &digest[at + 1..]));
         }
     }
-    let holds_nul =
-        ["payload", "grain_key", "source"].iter().any(|name| text(grain, name).contains('\0'));
+    let holds_nul = ["payload", "grain_key", "source"].iter().any(|name| text(grain, name).contains('\0'));
     if *what != "digest" && !holds_nul && draw.random_bool(0.3) {
         let field = |name: &str| text(grain, name);
         let digest =

@@ -81,7 +81,8 @@ impl Site {
 
     /// What this primary was told, asked and shown is of its own slice and with its own key.
     async fn credentials(&self) -> HashSet<String> {
-        let log: Value = self.primary.admin.get("/v1/activity?pagesize=250&include=subscription").await.unwrap();
+        let log: Value =
+            self.primary.admin.get("/v1/activity?pagesize=250&include=subscription").await.unwrap();
         for row in log["data"].as_array().unwrap() {
             assert_eq!(row["company_id"], self.company.to_string());
             let slice = &row["subscription"]["slice_id"];
@@ -119,7 +120,10 @@ async fn check_log(secondary: &TestSecondary, sites: &[Site]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_primaries_synced_at_once_never_leave_a_row_with_the_wrong_one() {
     let rounds = rounds(100);
-    say(&format!("{PRIMARIES} primaries, {rounds} rounds on each database with SANDPIPER_TEST_SEED={}", seed()));
+    say(&format!(
+        "{PRIMARIES} primaries, {rounds} rounds on each database with SANDPIPER_TEST_SEED={}",
+        seed()
+    ));
     for database in TestDatabase::each("eight_primaries_synced_at_once") {
         let ledger = Ledger::default();
         let mut sites = join_all((0..PRIMARIES).map(|number| Site::start(number, &ledger))).await;

@@ -257,6 +257,20 @@ impl Operation {
         self
     }
 
+    /// Answers with server-sent events, as they are parsed: an object with `event` and `data` each.
+    pub(super) fn answers_events(mut self, events: &[&'static str], example: &str) -> Self {
+        let event = text_schema().enum_values(Some(events.iter().copied()));
+        let schema = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Object))
+            .property("event", event)
+            .property("data", text_schema())
+            .required("event")
+            .required("data");
+        self.answer =
+            Some(Body { kind: EVENT_STREAM, schema: schema.build().into(), example: Some(example.into()) });
+        self
+    }
+
     /// Statuses beyond those that follow from path, body and rights.
     pub(super) fn refuses(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);
@@ -398,7 +412,7 @@ impl Body {
 }
 
 pub(super) const JSON: &str = "application/json";
-pub(super) const EVENT_STREAM: &str = "text/event-stream";
+const EVENT_STREAM: &str = "text/event-stream";
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// A whole number of 64 bits.

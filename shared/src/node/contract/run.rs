@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use serde_json::json;
 
-use super::operation::{EVENT_STREAM, Operation, Resource};
+use super::operation::{Operation, Resource};
 use crate::node::permission::Action;
 use crate::store::{schedule, sync_run};
 use crate::wire::run::{Run, RunBegun};
@@ -50,7 +50,7 @@ fn runs() -> Vec<Operation> {
              JSON. Events are named `progress`; the last one, when the run is over, is named `end`, and ends the stream. A \
              comment every few seconds keeps the connection. It does not matter which process runs it.",
         )
-        .answers_text(EVENT_STREAM, "event: end\ndata: {\"state\":\"success\"}\n\n"),
+        .answers_events(&["progress", "end"], "event: end\ndata: {\"state\":\"success\"}\n\n"),
         SYNC.may(
             Action::CancelRun,
             "cancelRun",
