@@ -23,7 +23,7 @@ const BOMB: usize = 4 * 1024 * MIB;
 const BOUND: u64 = 64;
 /// How long it may look at it.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Of subscriptions, which are ten times as many as there may be.
+/// Of subscriptions, which are two hundred times as many as there may be.
 const SUBSCRIPTIONS: usize = 10_000_000;
 /// Levels of JSON.
 const LEVELS: usize = 1_000_000;
@@ -212,9 +212,7 @@ async fn survives(bombs: &[Arc<Bomb>], codings: &[&'static str]) {
             let what = format!("{coding} {} {number}: {} ms, {above} MiB", bomb.target, took.as_millis());
             say(&what);
             assert_eq!(status, 502, "{what}: {body}");
-            if std::env::var_os("LOOSE").is_none() {
-                assert!(above < BOUND && took < DEADLINE, "{what}: {body}");
-            }
+            assert!(above < BOUND && took < DEADLINE, "{what}: {body}");
             let seen = std::mem::take(&mut *fake.seen.lock().unwrap());
             assert!(
                 seen.iter().any(|asked| asked.path.ends_with(bomb.target)),

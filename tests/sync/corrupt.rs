@@ -63,7 +63,8 @@ fn payload_of(target: Target, version: usize, word: &str) -> (&'static str, Stri
         Target::RawLarge => ("raw", text(70_000)),
         Target::Pieces => ("raw", text(MIB + 5_000)),
         Target::Z64 => {
-            let text: String = (0..900).map(|n| format!("{word} {version} {n};")).collect();
+            let text: String =
+                (0..900).map(|n| format!("{word} {version} {n};")).collect::<Vec<_>>().concat();
             ("z64", Encoding::Z64.encode(text.as_bytes()).unwrap())
         }
         _ => ("raw", text(60)),
@@ -176,7 +177,7 @@ impl World {
             };
             match named {
                 Some(id) => {
-                    assert!(error.contains(&format!("grain {id} arrived damaged")), "{what}: {error}")
+                    assert!(error.contains(&format!("grain {id} arrived damaged")), "{what}: {error}");
                 }
                 None => assert!(
                     [
@@ -385,12 +386,11 @@ fn damage(
     }
     if mark.target == Target::Answer {
         let other = earlier.lock().unwrap().iter().find(|(other, _body)| *other != slice).cloned();
-        let (what, body) = match (other, draw.random_bool(0.5)) {
-            (Some((_other, body)), true) => ("the answer for another slice", body),
-            _ => {
-                let length = answer.body.len();
-                ("in the middle of a line", answer.body[..draw.random_range(1..length - 6)].to_vec())
-            }
+        let (what, body) = if let (Some((_other, body)), true) = (other, draw.random_bool(0.5)) {
+            ("the answer for another slice", body)
+        } else {
+            let length = answer.body.len();
+            ("in the middle of a line", answer.body[..draw.random_range(1..length - 6)].to_vec())
         };
         answer.body = body;
         // Behind a whole line it breaks off without `end`.
@@ -403,7 +403,7 @@ fn damage(
         let target = lines.iter_mut().find(|line| line["grain"]["grain_key"] == "target").unwrap();
         damage_grain(mark, &mut target["grain"], &mut draw)
     };
-    answer.body = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+    answer.body = lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat().into_bytes();
     Some((slice, what, named))
 }
 

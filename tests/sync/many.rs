@@ -135,7 +135,9 @@ async fn eight_primaries_synced_at_once_never_leave_a_row_with_the_wrong_one() {
         }
         for round in 1..=rounds {
             join_all(sites.iter_mut().map(|site| site.publish(round))).await;
-            sites.iter().for_each(|site| site.delay(round));
+            for site in &sites {
+                site.delay(round);
+            }
             let runs = join_all(sites.iter().map(|site| secondary.sync(site.primary.server_id))).await;
             for run in runs {
                 let report = run.unwrap().into_result().unwrap();

@@ -77,13 +77,20 @@ impl Splitter {
         let is_space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         match self.place {
             Place::Before | Place::First | Place::Behind if is_space => Ok(false),
-            Place::Before if byte == b'[' => self.go(Place::First),
+            Place::Before if byte == b'[' => {
+                self.place = Place::First;
+                Ok(false)
+            }
+            Place::Null if is_space && self.text == b"null" => Ok(false),
             Place::Before | Place::Null => {
                 self.place = Place::Null;
                 self.text.push(byte);
-                if b"null".starts_with(&self.text) || is_space { Ok(false) } else { Err("no list") }
+                if b"null".starts_with(&self.text) { Ok(false) } else { Err("no list") }
             }
-            Place::First if byte == b']' => self.go(Place::Behind),
+            Place::First if byte == b']' => {
+                self.place = Place::Behind;
+                Ok(false)
+            }
             Place::First => {
                 self.place = Place::Element;
                 self.element(byte)
@@ -91,11 +98,6 @@ impl Splitter {
             Place::Element => self.element(byte),
             Place::Behind => Err("something behind a list"),
         }
-    }
-
-    fn go(&mut self, place: Place) -> Result<bool, &'static str> {
-        self.place = place;
-        Ok(false)
     }
 
     fn element(&mut self, byte: u8) -> Result<bool, &'static str> {
@@ -129,7 +131,7 @@ impl Splitter {
     fn is_over(&self) -> bool {
         match self.place {
             Place::Before | Place::Behind => true,
-            Place::Null => self.text.trim_ascii_end() == b"null",
+            Place::Null => self.text == b"null",
             Place::First | Place::Element => false,
         }
     }
@@ -166,7 +168,7 @@ mod tests {
     fn what_is_no_list_is_refused() {
         let long = format!("[\"{}\"]", "x".repeat(MAX_ELEMENT));
         for text in ["{}", "nul", "nulls", "null null", "[", "[1", "[1,", "[\"", "[1] 2", &long] {
-            assert!(split(text).is_err(), "{:.40}", text);
+            assert!(split(text).is_err(), "{text:.40}");
         }
         // What stands for an element is refused by whoever reads it.
         assert_eq!(split("[1,]").unwrap(), ["1", ""]);

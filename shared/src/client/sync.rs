@@ -14,8 +14,8 @@ use crate::wire::slice::{MetadataPair, VersionId};
 use crate::wire::subscription::Subscription;
 use crate::wire::sync::{FeedQuery, PIECE_BYTES, PieceQuery, WantedGrains};
 
-/// What a primary may list (design §6).
-const MAX_SUBSCRIPTIONS: usize = 100_000;
+/// What a primary may list. As objects they need about 700 bytes each: 35 MiB.
+const MAX_SUBSCRIPTIONS: usize = 50_000;
 /// A slice's metadata: it is made by one request of at most 1 MiB.
 const MAX_METADATA: usize = 4 * 1024 * 1024;
 
