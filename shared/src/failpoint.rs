@@ -62,6 +62,8 @@ pub enum Failpoint {
     SwitchCommitted,
     /// Secondary: the run is recorded, the primary was not told.
     RunRecorded,
+    /// Secondary: the primary took a report of a run, which still waits to be sent.
+    ReportDelivered,
     /// Both: migrations are about to run, under their lock.
     MigrationStarted,
     /// Both: migrations are applied, the lock is held.
@@ -78,7 +80,7 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::MintWritten,
         Self::DeathsWritten,
         Self::MintCommitted,
@@ -106,6 +108,7 @@ impl Failpoint {
         Self::SwitchWritten,
         Self::SwitchCommitted,
         Self::RunRecorded,
+        Self::ReportDelivered,
         Self::MigrationStarted,
         Self::MigrationApplied,
         Self::ImportFounded,

@@ -21,12 +21,13 @@ mod relay;
 #[path = "bench_pair/servers.rs"]
 mod servers;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use shared::wire::Id;
 use tests::TestDatabase;
 use tests::binaries::Programs;
+use tests::postgres::Postgres;
 
 use grains::Sample;
 use servers::{Pair, Peak};
@@ -47,6 +48,12 @@ struct Options {
     /// Syncs for each figure of no-ops and deltas
     #[arg(long, default_value_t = 5)]
     samples: usize,
+    /// Bytes of the one large file; 0 for none
+    #[arg(long, default_value_t = 1 << 30)]
+    file: u64,
+    /// Slices for the sync of many in which nothing is new; 0 for none
+    #[arg(long, default_value_t = 300)]
+    slices: usize,
     /// Only this database
     #[arg(long, value_parser = ["sqlite", "postgres"])]
     database: Option<String>,
@@ -60,7 +67,10 @@ async fn main() -> Result<()> {
     eprintln!("building the two servers …");
     let programs = Programs::build()?;
     shared::server::tls::install_provider();
-    let (mut loads, mut deltas) = (Vec::new(), Vec::new());
+    let (mut loads, mut deltas, mut files, mut nothings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if let Postgres::Available(cluster) = tests::postgres::cluster() {
+        cluster.wait_for_disk()?;
+    }
     for database in TestDatabase::each("bench-pair") {
         if options.database.as_ref().is_some_and(|only| !database.text().starts_with(only)) {
             continue;
@@ -75,6 +85,16 @@ async fn main() -> Result<()> {
             let load = first_load(&pair, &sample).await?;
             loads.push(load.row(name, &sample, bulk));
             deltas.push(delta(&pair, load.slice, &sample, &options).await?.row(name, &sample));
+        }
+        if options.file > 0 {
+            eprintln!("{name}: a file of {} bytes through the pair …", options.file);
+            files.push(file(&pair, options.file, &another(name)?).await?.row(name));
+        }
+        if options.slices > 0 {
+            // Without what was measured before.
+            let pair = Pair::start(&programs, another(name)?, another(name)?).await?;
+            eprintln!("{name}: {} slices in which nothing is new …", options.slices);
+            nothings.push(nothing(name, &pair, &options).await?);
         }
     }
     if loads.is_empty() {
@@ -94,6 +114,20 @@ async fn main() -> Result<()> {
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for row in &deltas {
+        println!("{row}");
+    }
+    println!();
+    println!(
+        "| database | file, MiB | its payload text, MiB | into the tables themselves, MiB of text a second | published | synced | of bulk load | wire, of the text | memory above idle: primary (publishing) | primary | secondary |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for row in &files {
+        println!("{row}");
+    }
+    println!();
+    println!("| database | slices | sync with nothing new | requests | wire |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    for row in &nothings {
         println!("{row}");
     }
     Ok(())
@@ -187,6 +221,74 @@ impl Delta {
             self.peak.secondary(),
         )
     }
+}
+
+/// A file that is one grain.
+struct File {
+    bytes: u64,
+    text: u64,
+    bulk: Duration,
+    published: Duration,
+    publishing: Peak,
+    took: Duration,
+    wire: u64,
+    peak: Peak,
+}
+
+async fn file(pair: &Pair, bytes: u64, empty: &TestDatabase) -> Result<File> {
+    pair.forget_peak()?;
+    let begin = Instant::now();
+    let slice = pair.publish_file(bytes).await?;
+    let (published, publishing) = (begin.elapsed(), pair.peak()?);
+    pair.forget_peak()?;
+    let (took, wire) = pair.sync().await?;
+    let peak = pair.peak()?;
+    pair.require_equal(slice).await?;
+    let (text, bulk) = bulk::load_pieces(empty, pair.published_store(), slice).await?;
+    Ok(File { bytes, text, bulk, published, publishing, took, wire, peak })
+}
+
+impl File {
+    fn row(&self, database: &str) -> String {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let rate = |took: Duration| mib(self.text) / took.as_secs_f64();
+        format!(
+            "| {database} | {:.0} | {:.0} | {:.0} | {:.1} s | {:.1} s | {:.0} % | {:.2} | {} | {} | {} |",
+            mib(self.bytes),
+            mib(self.text),
+            rate(self.bulk),
+            self.published.as_secs_f64(),
+            self.took.as_secs_f64(),
+            rate(self.took) / rate(self.bulk) * 100.0,
+            self.wire as f64 / self.text as f64,
+            self.publishing.primary(),
+            self.peak.primary(),
+            self.peak.secondary(),
+        )
+    }
+}
+
+/// A sync of many slices, none of which has changed.
+async fn nothing(database: &str, pair: &Pair, options: &Options) -> Result<String> {
+    for _ in 0..options.slices {
+        pair.publish(&Sample { count: 10, bytes: options.bytes }).await?;
+    }
+    pair.sync().await?;
+    let (mut times, mut wires, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..options.samples {
+        let before = pair.requests();
+        let (time, wire) = pair.sync().await?;
+        times.push(time);
+        wires.push(wire);
+        requests.push(pair.requests() - before);
+    }
+    Ok(format!(
+        "| {database} | {} | {:.1} ms | {} | {} KiB |",
+        options.slices,
+        median(times).as_secs_f64() * 1_000.0,
+        median(requests),
+        median(wires) / 1_024,
+    ))
 }
 
 fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {

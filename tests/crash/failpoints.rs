@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use shared::clock::Random;
 use shared::failpoint::Failpoint;
+use tests::seed::number;
 
 use super::Kind;
 use crate::pair::Pair;
@@ -60,7 +61,9 @@ fn scenario(point: Failpoint) -> Scenario {
         Failpoint::LoginAnswered => {
             Scenario::Secondary(&[(Sync, 1), (Rotate, 1), (Rotate, 1), (Rotate, 2), (Rotate, 2)])
         }
-        Failpoint::RunStarted | Failpoint::RunRecorded => Scenario::Secondary(&[(Sync, 1)]),
+        Failpoint::RunStarted | Failpoint::RunRecorded | Failpoint::ReportDelivered => {
+            Scenario::Secondary(&[(Sync, 1)])
+        }
         Failpoint::SubscriptionsTaken => Scenario::Secondary(&[(Sync, 1), (FirstSync, 1)]),
         // A first sync has nothing to remove.
         Failpoint::RemovalsStaged => Scenario::Secondary(&[(Sync, 1), (Sync, 2)]),
@@ -97,7 +100,8 @@ async fn walk(test: &'static str, kind: Kind) {
     // By command, as cron does: the next process is the one that finds what the dead one left.
     pair.receiver.kill();
     let mut turn = 0_u32;
-    for point in Failpoint::ALL {
+    let walks = number("SANDPIPER_TEST_WALKS").unwrap_or(1);
+    for point in (0..walks).flat_map(|_walk| Failpoint::ALL) {
         match scenario(point) {
             Scenario::Primary(deeds) => {
                 for deed in deeds {

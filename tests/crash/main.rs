@@ -6,6 +6,7 @@
 //! | `SANDPIPER_TEST_SEED` | a number: draws the same changes and moments again. Every run prints its own |
 //! | `SANDPIPER_TEST_THOROUGH` | `1`: as many rounds as the test says. Else a twentieth |
 //! | `SANDPIPER_TEST_KILLS` | so many rounds in each loop, instead; CI takes 100 |
+//! | `SANDPIPER_TEST_WALKS` | so many walks past all named points, instead of one |
 //! | `SANDPIPER_TEST_ROUND` | this round only, over and over: moments depend on the machine, so one try may miss |
 
 #![allow(

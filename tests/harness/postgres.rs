@@ -179,6 +179,18 @@ impl Cluster {
         self.command("start");
     }
 
+    /// Waits for the disk at each commit from now on, as a server that people rely on does. For benchmarks: tests have no use
+    /// for it.
+    ///
+    /// # Errors
+    ///
+    /// When `psql` cannot run or the server refuses.
+    pub fn wait_for_disk(&self) -> io::Result<()> {
+        self.run_sql("ALTER SYSTEM SET fsync = on")?;
+        self.run_sql("ALTER SYSTEM SET full_page_writes = on")?;
+        self.run_sql("SELECT pg_reload_conf()")
+    }
+
     /// Takes connections over TLS only from the next start on, with `server.crt` and `server.key` of `folder`, which its
     /// user must be able to read.
     ///

@@ -1,4 +1,11 @@
 //! Syncs between running servers, on every pair of databases that can be had.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `SANDPIPER_TEST_SEED` | a number: draws the same weather, damages and delays again. Every run prints its own |
+//! | `SANDPIPER_TEST_THOROUGH` | `1`: as many rounds as a test says. Else a twentieth |
+//! | `SANDPIPER_TEST_CHAOS` | so many rounds, or syncs, in bad weather, with eight primaries, and while somebody publishes |
+//! | `SANDPIPER_TEST_CORRUPTIONS` | so many damaged answers on each database |
 
 #![allow(
     clippy::unwrap_used,

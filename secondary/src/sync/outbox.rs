@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::client::{Client, ClientError};
+use shared::failpoint::{Failpoint, reach};
 use shared::node::Error;
 use shared::store;
 use shared::store::outbox::OutboxRow;
@@ -149,6 +150,7 @@ async fn deliver(
                 }
             }
         }
+        reach(Failpoint::ReportDelivered);
         store
             .write(move |conn| {
                 store::outbox::remove(conn, &gone)?;

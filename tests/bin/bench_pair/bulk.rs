@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use shared::node::service::version;
 use shared::store::grain::NewGrain;
 use shared::store::slice::SliceRow;
-use shared::store::{self, AnyConnection, StoreError};
+use shared::store::{self, AnyConnection, Store, StoreError};
 use shared::wire::{Id, Timestamp};
 use tests::TestDatabase;
 
@@ -57,6 +57,63 @@ pub(super) async fn load(database: &TestDatabase, sample: &Sample) -> Result<Dur
         })
         .await?;
     Ok(spent + end.elapsed())
+}
+
+/// How long the database takes for the pieces of the only payload of a slice, which are read from `from`; and their bytes.
+pub(super) async fn load_pieces(
+    database: &TestDatabase,
+    from: &Store,
+    slice_id: Id,
+) -> Result<(u64, Duration)> {
+    let store = database.store();
+    let now = shared::clock::Clock::System.now();
+    let numbers = from
+        .read(move |conn| -> std::result::Result<_, StoreError> {
+            let rows = store::grain::page(conn, slice_id, i64::MAX - 1, None, 1)?;
+            rows.first()
+                .map(|row| Ok((row.row_id, store::payload::count_pieces(conn, row.row_id)?)))
+                .transpose()
+        })
+        .await?;
+    let (there, count) = numbers.ok_or("a slice without grains")?;
+    store.write(move |conn| add_slice(conn, slice_id, now)).await?;
+    let sample = Sample { count: 1, bytes: 1 };
+    let here = store
+        .write(move |conn| -> std::result::Result<_, StoreError> {
+            let grain = sample.grain(slice_id, 0, 0, now);
+            let id = grain.id;
+            store::grain::insert(conn, &[grain])?;
+            Ok(store::grain::live(conn, id)?.first().map(|row| row.row_id))
+        })
+        .await?
+        .ok_or("a grain that is not there")?;
+    let (pieces, mut arriving) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
+    let from = from.clone();
+    let reader = tokio::spawn(async move {
+        for seq in 0..count {
+            let piece = from.read(move |conn| store::payload::piece(conn, there, seq)).await?;
+            if pieces.send(piece.unwrap_or_default()).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, StoreError>(())
+    });
+    let (bytes, spent, end) = store
+        .write(move |conn| -> std::result::Result<_, StoreError> {
+            let (mut bytes, mut spent, mut seq) = (0, Duration::ZERO, 0);
+            while let Some(piece) = arriving.blocking_recv() {
+                let begin = Instant::now();
+                store::payload::insert_piece(conn, here, seq, &piece)?;
+                spent += begin.elapsed();
+                bytes += piece.len() as u64;
+                seq += 1;
+            }
+            Ok((bytes, spent, Instant::now()))
+        })
+        .await?;
+    let took = spent + end.elapsed();
+    reader.await??;
+    Ok((bytes, took))
 }
 
 fn add_slice(conn: &mut AnyConnection, id: Id, now: Timestamp) -> std::result::Result<(), StoreError> {

@@ -1,11 +1,16 @@
 //! The real programs: two processes with a relay between them, and what they need of memory.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use rand::SeedableRng as _;
+use rand::rngs::Xoshiro256PlusPlus;
+use reqwest::Body;
 use serde_json::{Value, json};
 use shared::client::Client;
 use shared::store::{self, Store, StoreError};
@@ -15,8 +20,11 @@ use tests::binaries::Programs;
 use tests::node::{ADMIN, COMPANY_ADMIN_PASSWORD};
 
 use super::Result;
-use super::grains::{Sample, key};
+use super::grains::{Sample, key, text};
 use super::relay::Relay;
+
+/// Bytes that are written at a time.
+const BLOCK: usize = 1 << 20;
 
 /// Both servers, connected through the relay.
 pub(super) struct Pair {
@@ -92,10 +100,7 @@ impl Pair {
 
     /// A new slice with these grains, published and subscribed to.
     pub async fn publish(&self, sample: &Sample) -> Result<Id> {
-        let name = format!("{} grains", sample.count);
-        let slice = json!({ "name": name, "slice_type": "pies-items", "allow_sync": true });
-        let slice: Value = self.publisher.post("/v1/slices", &slice).await?;
-        let slice: Id = slice["id"].as_str().unwrap_or_default().parse()?;
+        let slice = self.add_slice(&format!("{} grains", sample.count)).await?;
         let now = shared::clock::Clock::System.now();
         for start in (0..sample.count).step_by(2_000) {
             let (sample, end) = (*sample, sample.count.min(start + 2_000));
@@ -106,9 +111,55 @@ impl Pair {
             self.stores.0.write(fill).await?;
         }
         self.refresh(slice, sample.count).await?;
-        let sub = json!({ "slice_id": slice, "company_id": self.company, "name": name, "active": true });
+        Ok(slice)
+    }
+
+    /// A new slice with one file of product data, subscribed to.
+    pub async fn publish_file(&self, bytes: u64) -> Result<Id> {
+        let slice = self.add_slice("a file").await?;
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(4712);
+        let blocks = (0..bytes).step_by(BLOCK).map(move |at| {
+            let length = usize::try_from(bytes - at).unwrap_or(BLOCK).min(BLOCK);
+            Ok::<_, std::io::Error>(Bytes::from(text(&mut random, length)))
+        });
+        let body = Body::wrap_stream(futures_util::stream::iter(blocks));
+        self.put(&format!("/v1/slices/{slice}/publish?source=catalog.xml"), "application/xml", body).await?;
+        Ok(slice)
+    }
+
+    async fn add_slice(&self, name: &str) -> Result<Id> {
+        let slice = json!({ "name": format!("{name} {}", uuid::Uuid::new_v4()), "slice_type": "pies-items", "allow_sync": true });
+        let slice: Value = self.publisher.post("/v1/slices", &slice).await?;
+        let slice: Id = slice["id"].as_str().unwrap_or_default().parse()?;
+        let sub = json!({ "slice_id": slice, "company_id": self.company, "name": format!("{name} {slice}"), "active": true });
         let _sub: Value = self.publisher.post("/v1/subs", &sub).await?;
         Ok(slice)
+    }
+
+    /// Sends a body to the primary, as a publisher's own program would.
+    async fn put(&self, path: &str, kind: &str, body: Body) -> Result<()> {
+        let client = tests::stranger();
+        let login = json!({ "username": ADMIN.0, "password": ADMIN.1 });
+        let token: Value =
+            client.post(format!("{}/login", self.primary.url)).json(&login).send().await?.json().await?;
+        let request = client
+            .post(format!("{}{path}", self.primary.url))
+            .bearer_auth(token["token"].as_str().unwrap_or_default())
+            .header("content-type", kind)
+            .body(body);
+        let answer = request.send().await?;
+        let (status, said) = (answer.status(), answer.text().await?);
+        if status.is_success() { Ok(()) } else { Err(format!("{path}: {status} {said}").into()) }
+    }
+
+    /// The primary's database.
+    pub fn published_store(&self) -> &Store {
+        &self.stores.0
+    }
+
+    /// Requests that crossed the wire so far.
+    pub fn requests(&self) -> u64 {
+        self.relay.requests()
     }
 
     /// Publishes the draft. A large one takes longer than this client waits for; the server goes on.
@@ -127,20 +178,19 @@ impl Pair {
 
     /// Replaces so many grains and publishes; bytes of their payloads, compressed together.
     pub async fn change(&self, slice: Id, sample: &Sample, changes: usize, round: usize) -> Result<u64> {
-        let mut payloads = Vec::new();
+        let (mut payloads, mut lines) = (Vec::new(), String::new());
         let now = shared::clock::Clock::System.now();
         for change in 0..changes.min(sample.count) {
             // From all over the slice.
             let number = (change * (sample.count / changes.max(1)).max(1) + round) % sample.count;
             let grain = sample.grain(slice, number, round + 1, now);
-            let body = json!({
-                "id": grain.id, "slice_id": slice, "grain_key": key(number), "source": "bench", "encoding": "raw",
-                "payload": grain.payload,
-            });
+            let line = json!({ "put": {
+                "grain_key": key(number), "source": "bench", "encoding": "raw", "payload": grain.payload,
+            } });
             payloads.extend_from_slice(grain.payload.as_bytes());
-            let _grain: Value = self.publisher.post("/v1/grains?replace=yes", &body).await?;
+            writeln!(lines, "{line}")?;
         }
-        self.refresh(slice, sample.count).await?;
+        self.put(&format!("/v1/slices/{slice}/publish"), "application/x-ndjson", lines.into()).await?;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(&payloads)?;
         Ok(encoder.finish()?.len() as u64)
