@@ -186,6 +186,7 @@ impl World {
                         "another slice",
                         "not asked for",
                         "breaks off",
+                        "twice in one version",
                         "answered 40"
                     ]
                     .iter()
